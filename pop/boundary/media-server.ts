@@ -1,0 +1,61 @@
+import type { CallId } from "../../kernel/ids.ts";
+import type { Outcome } from "../../kernel/outcome.ts";
+import type { RtpAddress } from "../core/media/addresses.ts";
+import type { MediaFailure } from "../core/media/media-failure.ts";
+import type { PlayId, PromptRef } from "../core/media/prompt.ts";
+
+export interface Played {
+  readonly call: CallId;
+  readonly play: PlayId;
+  readonly how: "finished" | "stopped" | "failed";
+  /** Audio sent of this play so far, from its start point on. */
+  readonly atMs: number;
+}
+
+/**
+ * What plays to callers: the media worker. Every request is bounded in time and never throws.
+ * Each play ends with exactly one `played` event, also when another play replaces it, the call is
+ * closed (stopped), or the worker forgets the call (failed). A lost connection is told by onLost instead.
+ */
+export interface MediaServer {
+  /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */
+  open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>>;
+
+  /** From here on the endpoint sends there, silence while nothing plays. May be repeated with another address. @fails media.not-open */
+  connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>>;
+
+  /**
+   * Plays `items` in order; replaces what plays.
+   * @param fromMs where in the items to start, for a prompt that is taken up again
+   * @returns the length of one pass of all items, whatever `fromMs`
+   * @fails media.prompt-unreadable (what played before plays on), media.not-open, media.worker-away
+   */
+  play(
+    call: CallId,
+    play: PlayId,
+    items: readonly PromptRef[],
+    repeat: "once" | "forever",
+    fromMs?: number,
+  ): Promise<Outcome<{ readonly durationMs: number }, MediaFailure>>;
+
+  /** Safe when nothing plays (atMs 0). */
+  stop(call: CallId): Promise<Outcome<{ readonly atMs: number }, MediaFailure>>;
+
+  /** Safe to repeat, and safe for a call that is not open. */
+  close(call: CallId): Promise<void>;
+
+  onPlayed(listener: (event: Played) => void): void;
+
+  /**
+   * The connection broke. Endpoints live on in the worker for a while and keep playing (music, say);
+   * after the adapter has reconnected by itself, `open` gives a call its old endpoint again.
+   */
+  onLost(listener: () => void): void;
+  /** Connected, at first or again. */
+  onConnected(listener: () => void): void;
+
+  /** @fails media.worker-away */
+  health(): Promise<Outcome<void, MediaFailure>>;
+  /** Ends the connection; endpoints that are still open are left to the worker's own time limit. */
+  disconnect(): Promise<void>;
+}

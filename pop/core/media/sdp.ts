@@ -1,0 +1,2 @@
+/** A session description as it travels: text of RFC 8866. */
+export type Sdp = string;
