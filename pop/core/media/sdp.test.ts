@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import {
+  answerDirection,
+  firstG711,
+  PCMA,
+  PCMU,
+  readAudio,
+  SDP_CHARACTERS_MAX,
+  type SdpToWrite,
+  writeAudio,
+} from "./sdp.ts";
+
+const lines = (...text: string[]) => `${text.join("\r\n")}\r\n`;
+const CARRIER = lines(
+  "v=0",
+  "o=carrier 53655765 2353687637 IN IP4 192.0.2.10",
+  "s=-",
+  "c=IN IP4 192.0.2.10",
+  "t=0 0",
+  "m=audio 6000 RTP/AVP 18 8 0 101",
+  "a=rtpmap:18 G729/8000",
+  "a=fmtp:18 annexb=no",
+  "a=rtpmap:101 telephone-event/8000",
+  "a=fmtp:101 0-16",
+  "a=ptime:20",
+);
+
+describe("SDP as values", () => {
+  test("a carrier's offer is read", () => {
+    const read = readAudio(CARRIER);
+    assert.ok(read.ok);
+    assert.deepEqual(read.value, {
+      address: { host: "192.0.2.10", port: 6000 },
+      transport: "RTP/AVP",
+      codecs: [{ payloadType: 18, name: "G729", clockHz: 8000, parameters: "annexb=no" }, PCMA, PCMU],
+      dtmfPayloadType: 101,
+      direction: "sendrecv",
+      packetMs: 20,
+    });
+    assert.deepEqual(firstG711(read.value.codecs), PCMA);
+  });
+
+  test("the stream's own address and direction come before the session's", () => {
+    const read = readAudio(
+      lines("v=0", "c=IN IP4 192.0.2.1", "a=sendonly", "m=audio 4000 RTP/AVP 0", "c=IN IP4 192.0.2.2", "a=recvonly"),
+    );
+    assert.ok(read.ok);
+    assert.deepEqual(read.value.address, { host: "192.0.2.2", port: 4000 });
+    assert.equal(read.value.direction, "recvonly");
+  });
+
+  test("the first audio stream counts, whatever stands before and after it", () => {
+    const read = readAudio(
+      lines(
+        "v=0",
+        "c=IN IP4 192.0.2.1",
+        "m=video 5000 RTP/AVP 96",
+        "c=IN IP4 192.0.2.9",
+        "a=rtpmap:96 H264/90000",
+        "a=inactive",
+        "m=audio 4000 RTP/AVP 96",
+        "a=rtpmap:96 pcmu/8000",
+        "m=audio 4002 RTP/AVP 8",
+        "a=sendonly",
+      ),
+    );
+    assert.ok(read.ok);
+    assert.deepEqual(read.value.address, { host: "192.0.2.1", port: 4000 });
+    assert.equal(read.value.direction, "sendrecv");
+    assert.deepEqual(firstG711(read.value.codecs), { payloadType: 96, name: "PCMU", clockHz: 8000 });
+  });
+
+  test("hold by address 0.0.0.0 is heard as inactive", () => {
+    const read = readAudio(lines("v=0", "c=IN IP4 0.0.0.0", "m=audio 4000 RTP/AVP 0"));
+    assert.ok(read.ok && read.value.direction === "inactive");
+  });
+
+  test("what cannot be used says why", () => {
+    const because = (sdp: string) => {
+      const read = readAudio(sdp);
+      return read.ok ? "read" : read.failure.detail;
+    };
+    assert.equal(because(""), "no audio stream");
+    assert.equal(because("m=audio 4000 RTP/AVP 0"), "no address of the audio stream");
+    assert.equal(because("c=IN IP4 example.com\nm=audio 4000 RTP/AVP 0"), "no address of the audio stream");
+    assert.equal(because("c=IN IP4 1.2.3.400\nm=audio 4000 RTP/AVP 0"), "no address of the audio stream");
+    assert.equal(because("m=audio 70000 RTP/AVP 0"), "audio port is not a number up to 65535");
+    assert.equal(because("m=audio -1 RTP/AVP 0"), "audio port is not a number up to 65535");
+    assert.equal(because("m=audio 4000"), "audio stream without a transport");
+    assert.equal(because(`v=${"0".repeat(SDP_CHARACTERS_MAX)}`), "longer than 32768 characters");
+    assert.equal(because("\n".repeat(1_000)), "more than 1000 lines");
+  });
+
+  test("answers mirror directions", () => {
+    assert.deepEqual((["sendrecv", "sendonly", "recvonly", "inactive"] as const).map(answerDirection), [
+      "sendrecv",
+      "recvonly",
+      "sendonly",
+      "inactive",
+    ]);
+  });
+});
+
+test("property: what we write we read again", () => {
+  const anyAudio: fc.Arbitrary<SdpToWrite> = fc.record(
+    {
+      address: fc.record({
+        host: fc.oneof(fc.ipV4(), fc.constant("2001:db8::1")),
+        port: fc.integer({ min: 0, max: 65_535 }),
+      }),
+      codecs: fc.constantFrom(
+        [PCMU],
+        [PCMA],
+        [PCMA, PCMU],
+        [{ payloadType: 97, name: "OPUS", clockHz: 48_000, parameters: "useinbandfec=1" }, PCMU],
+      ),
+      dtmfPayloadType: fc.constantFrom(96, 101, 127),
+      direction: fc.constantFrom("sendrecv" as const, "sendonly" as const, "recvonly" as const, "inactive" as const),
+      packetMs: fc.constantFrom(20, 30),
+    },
+    { requiredKeys: ["address", "codecs", "direction", "packetMs"], noNullPrototype: true },
+  );
+  fc.assert(
+    fc.property(anyAudio, (audio) => {
+      const read = readAudio(writeAudio(audio));
+      assert.ok(read.ok);
+      assert.deepEqual(read.value, { ...audio, address: { ...audio.address }, transport: "RTP/AVP" });
+    }),
+  );
+});
+
+test("property: no text makes reading throw, and ports and types stay in their range", () => {
+  const anyLine = fc.oneof(
+    fc.string(),
+    fc.constantFrom(
+      "c=IN IP4 1.2.3.4",
+      "m=audio 1 RTP/AVP 0 8 101",
+      "a=rtpmap:101 telephone-event/8000",
+      "m=audio",
+      "a=sendonly",
+    ),
+  );
+  fc.assert(
+    fc.property(fc.array(anyLine), fc.constantFrom("\r\n", "\n"), (text, end) => {
+      const read = readAudio(text.join(end));
+      if (!read.ok) return;
+      assert.ok(read.value.address.port >= 0 && read.value.address.port <= 65_535);
+      for (const { payloadType } of read.value.codecs) assert.ok(payloadType >= 0 && payloadType <= 127);
+    }),
+  );
+});
