@@ -1,0 +1,682 @@
+// One call, from INVITE to contact record: the caller's leg, the flow that runs for it, its place in a queue,
+// and the one leg that we place for it. Pure; what it asks for is in call-execution.ts.
+//
+// Invariants, after every step:
+//   (a) an ended call has no effects any more, and "ended" was asked for exactly once;
+//   (b) a leg we asked to invite is, in the end, cancelled, hung up, or reported as failed or hung up by itself;
+//   (c) an offer of the region is, in the end, reported failed, or accepted and then released;
+//   (d) a contact that was put into a queue is cancelled there, unless an agent took it or the region refused it;
+//   (e) media is released when the call ends.
+
+import { asId, type LegId } from "../../../kernel/ids.ts";
+import { impossible, type Step } from "../../../kernel/step.ts";
+import type { UnixMs } from "../../../kernel/units.ts";
+import { judge } from "../failure/judge.ts";
+import type { FlowEffect, FlowInput } from "../ivr/flow-execution.ts";
+import { type FlowStep, startFlow, stepFlow } from "../ivr/flow-machine.ts";
+import { type MediaAddresses, showAddress } from "../media/addresses.ts";
+import type { Sdp } from "../media/sdp.ts";
+import type { CallContext, CallEffect, CallInput, CallNote, CallTimer } from "./call-execution.ts";
+import type { CallBasics, CallPhase, CallState, FarLeg, OpenSegment, Party, Running } from "./call-state.ts";
+import type { ContactRecord, EndedBy, MediaLegRecord, Segment } from "./contact-record.ts";
+import type { RoutingDirective, RoutingReport } from "./contact-routing.ts";
+
+export type CallStep = Step<CallState, CallEffect>;
+
+/** A call that admission and routing let through. */
+export function startCall(ctx: CallContext, basics: CallBasics): CallStep {
+  const turn = new Turn(ctx, basics.arrivedAtUnixMs, {
+    basics,
+    phase: { name: "anchoring" },
+    eventCount: 0,
+    segments: [],
+    media: [],
+  });
+  turn.tell("call.arrived", { trunkId: basics.trunkId, entryPointId: basics.entryPointId });
+  turn.note("call", "arrived", `entry point ${basics.entryPointId} runs flow ${basics.flowId}@${basics.flowVersion}`);
+  turn.do({ kind: "anchor" });
+  turn.start("call.setup", ctx.limits.setupTimeoutMs);
+  return turn.done();
+}
+
+export function stepCall(ctx: CallContext, state: CallState, input: CallInput, nowUnixMs: UnixMs): CallStep {
+  const turn = new Turn(ctx, nowUnixMs, state);
+  switch (state.phase.name) {
+    case "anchoring":
+      anchoring(turn, input);
+      break;
+    case "answering":
+      answering(turn, state.phase, input);
+      break;
+    case "running":
+      running(turn, state.phase, input);
+      break;
+    case "ended":
+      ended(turn, input);
+      break;
+    default:
+      return impossible(state.phase);
+  }
+  return turn.done();
+}
+
+/** Before our answer: the caller may cancel, and media may not be had. */
+function anchoring(turn: Turn, input: CallInput): void {
+  switch (input.kind) {
+    case "anchored":
+      turn.stop("call.setup");
+      turn.tookMedia("caller", input.media.caller, input.codec);
+      turn.phase({ name: "answering", answeredAtUnixMs: turn.now, callerSdp: input.answer });
+      turn.do({ kind: "answer", sdp: input.answer });
+      turn.start("call.ack", turn.ctx.limits.ackGraceMs);
+      turn.start("call.limit", turn.ctx.limits.callMsMax);
+      return turn.tell("call.answered", {});
+    case "anchor-failed": {
+      const verdict = judge(input.failure);
+      turn.do({
+        kind: "reject",
+        status: verdict.sipStatus,
+        code: input.failure.code,
+        retryAfterSeconds: verdict.retryAfterSeconds,
+      });
+      return endCall(turn, "system", input.failure.code);
+    }
+    case "timer":
+      if (input.timer !== "call.setup") return;
+      turn.do({ kind: "reject", status: 503, code: "call.setup-timeout", retryAfterSeconds: 5 });
+      return endCall(turn, "system", "call.setup-timeout");
+    case "caller-cancelled":
+    case "caller-hung-up":
+      return endCall(turn, "caller", "abandoned");
+    case "hang-up-command":
+      turn.do({ kind: "reject", status: 480, code: "operator.hung-up", retryAfterSeconds: undefined });
+      return endCall(turn, "system", "operator.hung-up");
+    default:
+      return; // nothing else can be about a call that is not answered
+  }
+}
+
+type Answering = Extract<CallPhase, { name: "answering" }>;
+
+/** Our 200 is out. The flow starts with the ACK, or a moment later without it: the caller listens already. */
+function answering(turn: Turn, phase: Answering, input: CallInput): void {
+  switch (input.kind) {
+    case "caller-acked":
+      return startRunning(turn, phase);
+    case "timer":
+      if (input.timer === "call.ack") return startRunning(turn, phase);
+      if (input.timer === "call.limit") return hangUpAndEnd(turn, "system", "call.too-long");
+      return;
+    case "answer-failed":
+      turn.note("call", "answer failed", input.detail);
+      return endCall(turn, "system", "sip.answer-failed");
+    case "caller-cancelled":
+    case "caller-hung-up":
+      return endCall(turn, "caller", "normal");
+    case "reoffered":
+      return reoffered(turn, input, phase.callerSdp);
+    case "reoffer-answered":
+    case "reoffer-failed":
+      return reofferSettled(turn, input);
+    case "hang-up-command":
+      return hangUpAndEnd(turn, "system", "operator.hung-up");
+    default:
+      return;
+  }
+}
+
+function startRunning(turn: Turn, { answeredAtUnixMs, callerSdp }: Answering): void {
+  turn.stop("call.ack");
+  const { id, callingNumber, calledNumber } = turn.state.basics;
+  const first = startFlow(turn.ctx.flow, { id, callingNumber, calledNumber });
+  turn.phase({
+    name: "running",
+    answeredAtUnixMs,
+    callerSdp,
+    flow: first.state,
+    playing: undefined,
+    place: { name: "none" },
+    far: { name: "none" },
+    legCount: 0,
+    current: { kind: "flow", startedAtUnixMs: answeredAtUnixMs, queueId: undefined, agentId: undefined },
+  });
+  afterFlow(turn, first, "flow");
+}
+
+function running(turn: Turn, run: Running, input: CallInput): void {
+  switch (input.kind) {
+    case "played":
+      if (run.playing?.play === input.play) turn.run({ playing: undefined });
+      return feedFlow(turn, input);
+    case "dtmf":
+      if (input.side !== "caller" || run.far.name === "talking") return; // between the two of them
+      return feedFlow(turn, { kind: "digit", digit: input.digit });
+    case "timer":
+      return timerFired(turn, run, input.timer);
+    case "directed":
+      return directed(turn, run, input.directive);
+    case "leg-offer-ready":
+    case "leg-offer-failed":
+    case "leg-ringing":
+    case "leg-answered":
+    case "leg-failed":
+    case "leg-hung-up":
+    case "bridged":
+    case "bridge-failed":
+      return farLeg(turn, run, input);
+    case "caller-cancelled":
+    case "caller-hung-up":
+      return endCall(turn, "caller", run.place.name === "none" ? "normal" : "abandoned");
+    case "answer-failed":
+      turn.note("call", "answer failed", input.detail);
+      return endCall(turn, "system", "sip.answer-failed");
+    case "reoffered":
+      return reoffered(turn, input, input.side === "caller" ? run.callerSdp : farSdpOf(run.far));
+    case "reoffer-answered":
+    case "reoffer-failed":
+      return reofferSettled(turn, input);
+    case "park-failed":
+      turn.note("media", "caller could not be brought back to the prompts", input.failure.code);
+      return hangUpAndEnd(turn, "system", input.failure.code);
+    case "worker-back":
+      if (run.far.name === "talking") return;
+      turn.do({ kind: "reattach-worker" });
+      if (run.playing !== undefined) turn.do({ kind: "play", playing: run.playing });
+      return;
+    case "hang-up-command":
+      return hangUpAndEnd(turn, "system", "operator.hung-up");
+    case "caller-acked":
+    case "anchored":
+    case "anchor-failed":
+      return;
+    default:
+      return impossible(input);
+  }
+}
+
+function timerFired(turn: Turn, run: Running, timer: CallTimer): void {
+  switch (timer) {
+    case "flow.input":
+    case "flow.message":
+    case "flow.wait":
+      return feedFlow(turn, { kind: "timer", timer });
+    case "call.ring":
+      return run.far.name === "ringing" ? ringTimedOut(turn, run.far) : undefined;
+    case "call.routing":
+      if (run.place.name !== "joining") return;
+      leaveQueue(turn, run, "released");
+      turn.note("queue", "region did not answer", `within ${turn.ctx.limits.routingTimeoutMs} ms`);
+      return feedFlow(turn, { kind: "queue-refused", code: "routing.unreachable" });
+    case "call.limit":
+      return hangUpAndEnd(turn, "system", "call.too-long");
+    case "call.ack":
+    case "call.setup":
+      return; // stale
+    default:
+      return impossible(timer);
+  }
+}
+
+// ---- the region's directives ----
+
+function directed(turn: Turn, run: Running, directive: RoutingDirective): void {
+  switch (directive.kind) {
+    case "queued": {
+      if (run.place.name === "none" || run.place.queueId !== directive.queueId) return;
+      if (run.place.name === "waiting" && run.place.position === directive.position) return;
+      const { queueId, priority, enqueuedAtUnixMs } = run.place;
+      turn.stop("call.routing");
+      turn.run({ place: { name: "waiting", position: directive.position, queueId, priority, enqueuedAtUnixMs } });
+      turn.note("queue", `place ${directive.position} in ${queueId}`, "the region says so");
+      turn.tell("queue.position", { queueId, position: String(directive.position) });
+      return feedFlow(turn, { kind: "queue-position", position: directive.position });
+    }
+    case "refused": {
+      if (run.place.name === "none") return;
+      turn.stop("call.routing");
+      turn.run({ place: { name: "none" } });
+      closeSegment(turn, directive.code, "flow");
+      turn.note("queue", "refused", directive.code);
+      turn.tell("queue.refused", { code: directive.code });
+      return feedFlow(turn, { kind: "queue-refused", code: directive.code });
+    }
+    case "offer": {
+      if (run.far.name !== "none" && run.far.party.kind === "agent" && run.far.party.offerId === directive.offerId)
+        return; // told twice
+      if (run.place.name === "none" || run.far.name !== "none") return turn.report(offerGone(turn, directive));
+      const { agentId, offerId, queueId, ringTimeoutMs } = directive;
+      turn.stop("call.routing");
+      turn.tell("agent.offered", { agentId, queueId });
+      turn.note("queue", `offered to agent ${agentId}`, `offer ${offerId}`);
+      return placeLeg(turn, run, { kind: "agent", agentId, offerId, queueId, uri: directive.agentUri, ringTimeoutMs });
+    }
+    case "offer-withdrawn": {
+      const { far } = run;
+      if (far.name === "none" || far.party.kind !== "agent" || far.party.offerId !== directive.offerId) return;
+      if (far.name === "talking") return; // too late: they talk
+      turn.note("queue", `offer to ${far.party.agentId} withdrawn`, directive.reason);
+      return dropFarLeg(turn, far, "withdrawn");
+    }
+    default:
+      return impossible(directive);
+  }
+}
+
+const offerGone = (turn: Turn, { offerId }: Extract<RoutingDirective, { kind: "offer" }>): RoutingReport => ({
+  kind: "offer-failed",
+  offerId,
+  contactId: turn.state.basics.id,
+  failure: "contact-gone",
+  sipStatus: 0,
+});
+
+// ---- the leg that we place ----
+
+function placeLeg(turn: Turn, run: Running, party: Party): void {
+  const leg = asId<"leg">(`${turn.state.basics.id}.${run.legCount + 1}`);
+  turn.run({ legCount: run.legCount + 1, far: { name: "preparing", leg, party, sinceUnixMs: turn.now } });
+  turn.do({ kind: "offer-leg", leg });
+}
+
+type FarLegInput = Extract<CallInput, { readonly leg: LegId }>;
+type PlacedLeg = Exclude<FarLeg, { name: "none" }>;
+
+/** What is said of a leg that is no longer ours changes nothing: the adapter ends late answers by itself. */
+function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
+  const { far } = run;
+  if (far.name === "none" || far.leg !== input.leg) return;
+  switch (input.kind) {
+    case "leg-offer-ready":
+      if (far.name !== "preparing") return;
+      turn.run({ far: { ...far, name: "ringing", farSdp: input.sdp } });
+      turn.do({
+        kind: "invite",
+        leg: far.leg,
+        uri: far.party.uri,
+        sdp: input.sdp,
+        callingNumber: turn.state.basics.callingNumber,
+      });
+      return turn.start("call.ring", far.party.ringTimeoutMs);
+    case "leg-offer-failed":
+      return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: input.failure.code });
+    case "leg-ringing":
+      if (far.name === "ringing") turn.tell("leg.ringing", { ...whoIs(far.party), status: String(input.status) });
+      return;
+    case "leg-answered":
+      if (far.name !== "ringing") return;
+      turn.stop("call.ring");
+      turn.run({ far: { ...far, name: "joining" } });
+      return turn.do({ kind: "bridge", leg: far.leg, answer: input.sdp });
+    case "leg-failed":
+      return farFailed(turn, far, {
+        failure: isRefusal(input.status) ? "rejected" : "unreachable",
+        sipStatus: input.status,
+        code: isRefusal(input.status) ? "leg.rejected" : "leg.unreachable",
+      });
+    case "leg-hung-up":
+      if (far.name === "talking") return farLeft(turn, far, input.reason);
+      return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: "leg.hung-up" });
+    case "bridged":
+      return far.name === "joining" ? bridged(turn, far, input.media, input.codec) : undefined;
+    case "bridge-failed":
+      turn.do({ kind: "hang-up", side: far.leg, code: input.failure.code });
+      return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: input.failure.code });
+    default:
+      return impossible(input);
+  }
+}
+
+/** The party itself said no; everything else says nothing about the party. */
+const isRefusal = (status: number): boolean =>
+  status === 486 || status === 600 || status === 603 || status === 403 || status === 607 || status === 608;
+
+const whoIs = (party: Party): Record<string, string> =>
+  party.kind === "agent" ? { agentId: party.agentId, queueId: party.queueId } : { party: "number" };
+
+const showParty = (party: Party): string => (party.kind === "agent" ? `agent ${party.agentId}` : "the dialled number");
+
+function bridged(turn: Turn, far: Extract<FarLeg, { name: "joining" }>, media: MediaAddresses, codec: string): void {
+  const { party, leg, farSdp } = far;
+  turn.ringingOver(far, "answered");
+  turn.tookMedia(party.kind, media.far, codec);
+  closeSegment(
+    turn,
+    "answered",
+    party.kind === "agent" ? "agent" : "transfer",
+    party.kind === "agent" ? { queueId: party.queueId, agentId: party.agentId } : undefined,
+  );
+  turn.run({ far: { name: "talking", leg, party, farSdp }, place: { name: "none" } });
+  turn.note("media", `${showParty(party)} and caller joined`, `relay ${showAddress(media.far.relay)}`);
+  if (party.kind === "agent") {
+    turn.report({ kind: "offer-accepted", offerId: party.offerId, contactId: turn.state.basics.id });
+    turn.tell("agent.answered", whoIs(party));
+    return feedFlow(turn, { kind: "agent-connected" });
+  }
+  turn.tell("transfer.answered", {});
+  feedFlow(turn, { kind: "transfer-answered" });
+}
+
+interface FarFailure {
+  readonly failure: "rejected" | "no-answer" | "unreachable";
+  readonly sipStatus: number;
+  readonly code: string;
+}
+
+/** The leg never came to talking. The contact keeps its place; the region offers it to the next agent. */
+function farFailed(turn: Turn, far: PlacedLeg, { failure, sipStatus, code }: FarFailure): void {
+  turn.stop("call.ring");
+  turn.ringingOver(far, failure);
+  turn.run({ far: { name: "none" } });
+  turn.do({ kind: "park", leg: far.leg });
+  const why = sipStatus > 0 ? `${code}, ${sipStatus}` : code;
+  turn.note(far.party.kind === "agent" ? "queue" : "call", `${showParty(far.party)}: ${failure}`, why);
+  if (far.party.kind === "agent") {
+    const { offerId } = far.party;
+    turn.tell("agent.not-reached", { ...whoIs(far.party), failure, sipStatus: String(sipStatus) });
+    return turn.report({ kind: "offer-failed", offerId, contactId: turn.state.basics.id, failure, sipStatus });
+  }
+  turn.tell("transfer.failed", { failure, sipStatus: String(sipStatus) });
+  feedFlow(turn, { kind: "transfer-failed", code: `transfer.${failure}` });
+}
+
+function ringTimedOut(turn: Turn, far: Extract<FarLeg, { name: "ringing" }>): void {
+  turn.do({ kind: "cancel-leg", leg: far.leg });
+  farFailed(turn, far, { failure: "no-answer", sipStatus: 0, code: "leg.no-answer" });
+}
+
+/** The far party hung up first; the flow says what becomes of the caller. */
+function farLeft(turn: Turn, far: Extract<FarLeg, { name: "talking" }>, reason: string): void {
+  const { party, leg } = far;
+  turn.run({ far: { name: "none" } });
+  closeSegment(turn, "ended", "flow");
+  turn.note("call", `${showParty(party)} hung up`, reason);
+  turn.do({ kind: "park", leg });
+  if (party.kind === "agent") {
+    turn.report({ kind: "agent-released", offerId: party.offerId, contactId: turn.state.basics.id });
+    turn.tell("agent.left", whoIs(party));
+    return feedFlow(turn, { kind: "agent-left" }, "agent");
+  }
+  turn.tell("transfer.ended", {});
+  feedFlow(turn, { kind: "transfer-ended" }, "agent");
+}
+
+/** Ends a leg that is not talking, whoever wants it; the region asked for it or the caller is no longer there. */
+function dropFarLeg(turn: Turn, far: PlacedLeg, outcome: string): void {
+  turn.stop("call.ring");
+  turn.ringingOver(far, outcome);
+  if (far.name === "ringing") turn.do({ kind: "cancel-leg", leg: far.leg });
+  if (far.name === "joining") turn.do({ kind: "hang-up", side: far.leg, code: outcome });
+  turn.do({ kind: "park", leg: far.leg });
+  turn.run({ far: { name: "none" } });
+  if (far.party.kind === "agent") {
+    const { offerId } = far.party;
+    turn.report({
+      kind: "offer-failed",
+      offerId,
+      contactId: turn.state.basics.id,
+      failure: "contact-gone",
+      sipStatus: 0,
+    });
+  }
+}
+
+// ---- the flow ----
+
+/** @param endedBy who, should the flow disconnect in answer to this */
+function feedFlow(turn: Turn, input: FlowInput, endedBy: EndedBy = "flow"): void {
+  const run = turn.runningOrNone();
+  if (run !== undefined) afterFlow(turn, stepFlow(turn.ctx.flow, run.flow, input), endedBy);
+}
+
+function afterFlow(turn: Turn, step: FlowStep, endedBy: EndedBy): void {
+  turn.run({ flow: step.state });
+  for (const effect of step.effects) {
+    if (turn.runningOrNone() === undefined) return; // an effect before it ended the call
+    flowEffect(turn, effect, endedBy);
+  }
+}
+
+function flowEffect(turn: Turn, effect: FlowEffect, endedBy: EndedBy): void {
+  switch (effect.kind) {
+    case "play": {
+      const { play, prompts, repeat } = effect;
+      turn.run({ playing: { play, prompts, repeat } });
+      return turn.do({ kind: "play", playing: { play, prompts, repeat } });
+    }
+    case "stop-playing":
+      turn.run({ playing: undefined });
+      return turn.do({ kind: "stop-playing" });
+    case "start-timer":
+      return turn.start(effect.timer, effect.afterMs);
+    case "stop-timer":
+      return turn.stop(effect.timer);
+    case "enqueue": {
+      const { queueId, priority } = effect;
+      const enqueuedAtUnixMs = turn.now;
+      closeSegment(turn, "ended", "queue", { queueId, agentId: undefined });
+      turn.run({ place: { name: "joining", queueId, priority, enqueuedAtUnixMs } });
+      turn.tell("queue.joined", { queueId });
+      turn.note("queue", `joins ${queueId}`, `priority ${priority}`);
+      const { id, tenantId } = turn.state.basics;
+      turn.report({ kind: "enqueue", contactId: id, tenantId, queueId, priority, enqueuedAtUnixMs });
+      return turn.start("call.routing", turn.ctx.limits.routingTimeoutMs);
+    }
+    case "leave-queue": {
+      const run = turn.runningOrNone();
+      if (run !== undefined) leaveQueue(turn, run, effect.reason);
+      return;
+    }
+    case "transfer": {
+      const run = turn.runningOrNone();
+      const uri = turn.ctx.outboundUri(effect.number, effect.trunkId);
+      if (run === undefined) return;
+      if (uri === undefined) return feedFlow(turn, { kind: "transfer-failed", code: "transfer.no-trunk" });
+      turn.tell("transfer.started", {});
+      return placeLeg(turn, run, { kind: "number", uri, ringTimeoutMs: effect.ringTimeoutMs });
+    }
+    case "disconnect":
+      return hangUpAndEnd(turn, endedBy, effect.because === "flow.disconnected" ? "normal" : effect.because);
+    case "note":
+      return turn.note("flow", `${effect.activity}: ${effect.what}`, effect.why);
+    default:
+      return impossible(effect);
+  }
+}
+
+function leaveQueue(turn: Turn, run: Running, reason: "wait-exceeded" | "released"): void {
+  if (run.place.name === "none") return;
+  if (run.far.name !== "none" && run.far.name !== "talking") dropFarLeg(turn, run.far, reason);
+  turn.stop("call.routing");
+  turn.run({ place: { name: "none" } });
+  closeSegment(turn, reason, "flow");
+  turn.tell("queue.left", { queueId: run.place.queueId, reason });
+  const { id, tenantId } = turn.state.basics;
+  turn.report({ kind: "cancel", contactId: id, tenantId, reason });
+}
+
+// ---- changes of media in mid-call ----
+
+function reoffered(turn: Turn, input: Extract<CallInput, { kind: "reoffered" }>, last: Sdp | undefined): void {
+  const { side, request, sdp } = input;
+  if (sdp !== undefined) return turn.do({ kind: "reoffer", side, request, sdp });
+  if (last === undefined) return turn.do({ kind: "reject-reoffer", side, request, status: 488 });
+  turn.do({ kind: "answer-reoffer", side, request, sdp: last });
+}
+
+function reofferSettled(turn: Turn, input: Extract<CallInput, { kind: "reoffer-answered" | "reoffer-failed" }>): void {
+  const { side, request } = input;
+  if (input.kind === "reoffer-failed") {
+    turn.note("media", "new offer refused", input.failure.code);
+    return turn.do({ kind: "reject-reoffer", side, request, status: judge(input.failure).sipStatus });
+  }
+  const run = turn.runningOrNone();
+  if (side === "caller") turn.run({ callerSdp: input.sdp });
+  else if (run?.far.name === "talking") turn.run({ far: { ...run.far, farSdp: input.sdp } });
+  turn.do({ kind: "answer-reoffer", side, request, sdp: input.sdp });
+}
+
+const farSdpOf = (far: FarLeg): Sdp | undefined => (far.name === "talking" ? far.farSdp : undefined);
+
+// ---- the end ----
+
+function hangUpAndEnd(turn: Turn, endedBy: EndedBy, code: string): void {
+  turn.do({ kind: "hang-up", side: "caller", code });
+  endCall(turn, endedBy, code);
+}
+
+function endCall(turn: Turn, endedBy: EndedBy, endCode: string): void {
+  const { phase, basics } = turn.state;
+  const answeredAtUnixMs = phase.name === "running" || phase.name === "answering" ? phase.answeredAtUnixMs : undefined;
+  if (phase.name === "running") {
+    const { far, place } = phase;
+    const { id, tenantId } = basics;
+    if (far.name === "talking") {
+      turn.do({ kind: "hang-up", side: far.leg, code: endCode });
+      if (far.party.kind === "agent")
+        turn.report({ kind: "agent-released", offerId: far.party.offerId, contactId: id });
+    } else if (far.name !== "none") dropFarLeg(turn, far, "abandoned");
+    if (place.name !== "none") {
+      const reason = endedBy === "caller" ? "abandoned" : "released";
+      turn.report({ kind: "cancel", contactId: id, tenantId, reason });
+      turn.tell("queue.left", { queueId: place.queueId, reason });
+    }
+    closeSegment(turn, endCode === "normal" ? "ended" : endCode, undefined);
+  }
+  for (const timer of ALL_TIMERS) turn.stop(timer);
+  turn.do({ kind: "release-media" });
+  turn.note("call", `ended by ${endedBy}`, endCode);
+  const record: ContactRecord = {
+    contactId: basics.id,
+    tenantId: basics.tenantId,
+    regionId: turn.ctx.regionId,
+    popId: turn.ctx.popId,
+    hostId: turn.ctx.hostId,
+    trunkId: basics.trunkId,
+    entryPointId: basics.entryPointId,
+    flowId: basics.flowId,
+    flowVersion: basics.flowVersion,
+    callingNumber: basics.callingNumber,
+    calledNumber: basics.calledNumber,
+    arrivedAtUnixMs: basics.arrivedAtUnixMs,
+    answeredAtUnixMs,
+    endedAtUnixMs: turn.now,
+    endedBy,
+    endCode,
+    segments: turn.state.segments,
+    media: turn.state.media,
+  };
+  turn.tell("call.ended", { endedBy, endCode }, record);
+  turn.phase({ name: "ended" });
+  turn.do({ kind: "ended", call: basics.id, record });
+}
+
+const ALL_TIMERS: readonly CallTimer[] = [
+  "flow.input",
+  "flow.message",
+  "flow.wait",
+  "call.setup",
+  "call.ack",
+  "call.ring",
+  "call.routing",
+  "call.limit",
+];
+
+/** A region that offers us a contact which is gone must hear it, or the agent stays reserved. */
+function ended(turn: Turn, input: CallInput): void {
+  if (input.kind === "directed" && input.directive.kind === "offer") turn.report(offerGone(turn, input.directive));
+}
+
+/** Ends the segment at hand and opens the next; `next` undefined: none follows. */
+function closeSegment(
+  turn: Turn,
+  outcome: string,
+  next: OpenSegment["kind"] | undefined,
+  who: Pick<OpenSegment, "queueId" | "agentId"> = { queueId: undefined, agentId: undefined },
+): void {
+  const run = turn.runningOrNone();
+  if (run === undefined) return;
+  turn.segment({ ...run.current, endedAtUnixMs: turn.now, outcome });
+  if (next !== undefined) turn.run({ current: { kind: next, startedAtUnixMs: turn.now, ...who } });
+}
+
+/** One step at work: the state as it changes, and the effects so far. Lives no longer than the step. */
+class Turn {
+  readonly ctx: CallContext;
+  readonly now: UnixMs;
+  #state: CallState;
+  readonly #effects: CallEffect[] = [];
+
+  constructor(ctx: CallContext, now: UnixMs, state: CallState) {
+    this.ctx = ctx;
+    this.now = now;
+    this.#state = state;
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  done(): CallStep {
+    return { state: this.#state, effects: this.#effects };
+  }
+
+  do(effect: CallEffect): void {
+    this.#effects.push(effect);
+  }
+
+  phase(phase: CallPhase): void {
+    this.#state = { ...this.#state, phase };
+  }
+
+  runningOrNone(): Running | undefined {
+    return this.#state.phase.name === "running" ? this.#state.phase : undefined;
+  }
+
+  /** Changes what is running; nothing, when the call has ended meanwhile. */
+  run(change: Partial<Running>): void {
+    if (this.#state.phase.name === "running") this.phase({ ...this.#state.phase, ...change });
+  }
+
+  start(timer: CallTimer, afterMs: number): void {
+    this.do({ kind: "start-timer", timer, afterMs });
+  }
+
+  stop(timer: CallTimer): void {
+    this.do({ kind: "stop-timer", timer });
+  }
+
+  report(report: RoutingReport): void {
+    this.do({ kind: "report", report });
+  }
+
+  note(kind: CallNote["kind"], what: string, why: string): void {
+    this.do({ kind: "note", note: { kind, what, why } });
+  }
+
+  tell(name: string, fields: Readonly<Record<string, string>>, record?: ContactRecord): void {
+    const { basics, eventCount: sequence } = this.#state;
+    this.#state = { ...this.#state, eventCount: sequence + 1 };
+    const event = { id: `${basics.id}/${sequence}`, callId: basics.id, tenantId: basics.tenantId, sequence };
+    this.do({ kind: "tell", event: { ...event, atUnixMs: this.now, name, fields, record } });
+  }
+
+  segment(segment: Segment): void {
+    this.#state = { ...this.#state, segments: [...this.#state.segments, segment] };
+  }
+
+  ringingOver(far: FarLeg, outcome: string): void {
+    if (far.name === "none" || far.name === "talking") return;
+    const { party, sinceUnixMs } = far;
+    const who =
+      party.kind === "agent"
+        ? { queueId: party.queueId, agentId: party.agentId }
+        : { queueId: undefined, agentId: undefined };
+    this.segment({ kind: "ringing", startedAtUnixMs: sinceUnixMs, endedAtUnixMs: this.now, ...who, outcome });
+  }
+
+  tookMedia(leg: MediaLegRecord["leg"], path: MediaAddresses["caller"], codec: string): void {
+    const entry = { leg, localAddress: showAddress(path.relay), remoteAddress: showAddress(path.remote), codec };
+    this.#state = { ...this.#state, media: [...this.#state.media, entry] };
+    this.note("media", `${leg} leg at ${entry.localAddress}`, `other end ${entry.remoteAddress}, ${codec}`);
+  }
+}
