@@ -35,6 +35,10 @@ export class TimerTable<Name extends string> {
     return this.#dueAt.has(name);
   }
 
+  entries(): [Name, InstantMs][] {
+    return [...this.#dueAt];
+  }
+
   /** Earliest deadline, or undefined when no timer is running. */
   nextDueAtMs(): InstantMs | undefined {
     let earliest: InstantMs | undefined;

@@ -69,7 +69,9 @@ export type CallInput =
   // the region, time, people
   | { readonly kind: "directed"; readonly directive: RoutingDirective }
   | { readonly kind: "timer"; readonly timer: CallTimer }
-  | { readonly kind: "hang-up-command" };
+  | { readonly kind: "hang-up-command"; readonly code: "operator.hung-up" | "pop.drained" }
+  /** The SIP server went away, and the dialogs with it. */
+  | { readonly kind: "signalling-lost" };
 
 export type CallEffect =
   // signalling

@@ -89,8 +89,10 @@ function anchoring(turn: Turn, input: CallInput): void {
     case "caller-hung-up":
       return endCall(turn, "caller", "abandoned");
     case "hang-up-command":
-      turn.do({ kind: "reject", status: 480, code: "operator.hung-up", retryAfterSeconds: undefined });
-      return endCall(turn, "system", "operator.hung-up");
+      turn.do({ kind: "reject", status: 480, code: input.code, retryAfterSeconds: undefined });
+      return endCall(turn, "system", input.code);
+    case "signalling-lost":
+      return endCall(turn, "system", "sip.server-away");
     default:
       return; // nothing else can be about a call that is not answered
   }
@@ -119,7 +121,9 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
     case "reoffer-failed":
       return reofferSettled(turn, input);
     case "hang-up-command":
-      return hangUpAndEnd(turn, "system", "operator.hung-up");
+      return hangUpAndEnd(turn, "system", input.code);
+    case "signalling-lost":
+      return endCall(turn, "system", "sip.server-away");
     default:
       return;
   }
@@ -184,7 +188,9 @@ function running(turn: Turn, run: Running, input: CallInput): void {
       if (run.playing !== undefined) turn.do({ kind: "play", playing: run.playing });
       return;
     case "hang-up-command":
-      return hangUpAndEnd(turn, "system", "operator.hung-up");
+      return hangUpAndEnd(turn, "system", input.code);
+    case "signalling-lost":
+      return endCall(turn, "system", "sip.server-away");
     case "caller-acked":
     case "anchored":
     case "anchor-failed":

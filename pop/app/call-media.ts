@@ -1,0 +1,172 @@
+// The media of one call: its commands to relay and worker in the order in which they were asked for, one at a
+// time, and their results back as inputs. A prompt that is still being spoken holds up nothing but itself.
+
+import type { CallId, LegId } from "../../kernel/ids.ts";
+import type { MediaRelay } from "../boundary/media-relay.ts";
+import type { MediaServer } from "../boundary/media-server.ts";
+import type { PromptStore } from "../boundary/prompt-store.ts";
+import type { CallEffect, CallInput, CallSide } from "../core/call/call-execution.ts";
+import type { Playing } from "../core/call/call-state.ts";
+import type { MediaFailure } from "../core/media/media-failure.ts";
+import type { PlayId, PromptRef } from "../core/media/prompt.ts";
+import { readAudio, type Sdp } from "../core/media/sdp.ts";
+
+export interface MediaEngines {
+  readonly relay: MediaRelay;
+  readonly server: MediaServer;
+  promptsOf(tenant: string): PromptStore;
+}
+
+export type MediaEffect = Extract<
+  CallEffect,
+  {
+    kind:
+      | "anchor"
+      | "offer-leg"
+      | "bridge"
+      | "park"
+      | "reattach-worker"
+      | "reoffer"
+      | "play"
+      | "stop-playing"
+      | "release-media";
+  }
+>;
+
+export class CallMedia {
+  readonly #engines: MediaEngines;
+  readonly #call: CallId;
+  readonly #offer: Sdp;
+  readonly #prompts: PromptStore;
+  readonly #tell: (input: CallInput) => void;
+  /** The end of the line of commands; each waits for the one before. Every engine command is bounded in time. */
+  #line: Promise<void> = Promise.resolve();
+  /** The play that is wanted now: one whose prompts come too late is not played any more. */
+  #wanted: PlayId | undefined;
+  #released = false;
+
+  constructor(engines: MediaEngines, call: CallId, tenant: string, offer: Sdp, tell: (input: CallInput) => void) {
+    this.#engines = engines;
+    this.#call = call;
+    this.#offer = offer;
+    this.#prompts = engines.promptsOf(tenant);
+    this.#tell = tell;
+  }
+
+  perform(effect: MediaEffect): void {
+    switch (effect.kind) {
+      case "play":
+        return this.#play(effect.playing);
+      case "stop-playing":
+        this.#wanted = undefined;
+        return this.#next(async () => void (await this.#engines.server.stop(this.#call)));
+      case "anchor":
+        return this.#next(() => this.#anchor());
+      case "offer-leg":
+        return this.#next(() => this.#offerLeg(effect.leg));
+      case "bridge":
+        this.#wanted = undefined;
+        return this.#next(() => this.#bridge(effect.leg, effect.answer));
+      case "park":
+        return this.#next(() => this.#park(effect.leg));
+      case "reattach-worker":
+        return this.#next(() => this.#reattach());
+      case "reoffer":
+        return this.#next(() => this.#reoffer(effect.side, effect.request, effect.sdp));
+      case "release-media":
+        return this.#release();
+    }
+  }
+
+  /** Resolves when all that was asked for is done: for a clean stop. */
+  settled(): Promise<void> {
+    return this.#line;
+  }
+
+  #next(command: () => Promise<void>): void {
+    this.#line = this.#line.then(async () => {
+      if (!this.#released) await command();
+    });
+  }
+
+  #release(): void {
+    this.#released = true;
+    this.#wanted = undefined;
+    this.#line = this.#line.then(async () => {
+      await Promise.all([this.#engines.relay.release(this.#call), this.#engines.server.close(this.#call)]);
+    });
+  }
+
+  async #anchor(): Promise<void> {
+    const { relay, server } = this.#engines;
+    const failed = (failure: MediaFailure) => this.#tell({ kind: "anchor-failed", failure });
+    const worker = await server.open(this.#call);
+    if (!worker.ok) return failed(worker.failure);
+    const anchored = await relay.anchor(this.#call, this.#offer, worker.value);
+    if (!anchored.ok) return failed(anchored.failure);
+    const { answerForCaller, workerSendsTo, dtmfPayloadType, media } = anchored.value;
+    const connected = await server.connect(this.#call, workerSendsTo, dtmfPayloadType);
+    if (!connected.ok) return failed(connected.failure);
+    this.#tell({ kind: "anchored", answer: answerForCaller, codec: codecOf(answerForCaller), media });
+  }
+
+  /** A worker that forgot us gives a new endpoint; the relay is told to take its audio from there. */
+  async #reattach(): Promise<void> {
+    const { relay, server } = this.#engines;
+    const worker = await server.open(this.#call);
+    if (!worker.ok) return;
+    const anchored = await relay.anchor(this.#call, this.#offer, worker.value);
+    if (!anchored.ok) return this.#tell({ kind: "park-failed", failure: anchored.failure });
+    const { workerSendsTo, dtmfPayloadType } = anchored.value;
+    await server.connect(this.#call, workerSendsTo, dtmfPayloadType);
+  }
+
+  async #offerLeg(leg: LegId): Promise<void> {
+    const offered = await this.#engines.relay.offer(this.#call, leg);
+    if (offered.ok) this.#tell({ kind: "leg-offer-ready", leg, sdp: offered.value });
+    else this.#tell({ kind: "leg-offer-failed", leg, failure: offered.failure });
+  }
+
+  async #bridge(leg: LegId, answer: Sdp): Promise<void> {
+    const joined = await this.#engines.relay.bridge(this.#call, leg, answer);
+    if (joined.ok) this.#tell({ kind: "bridged", leg, codec: codecOf(answer), media: joined.value.media });
+    else this.#tell({ kind: "bridge-failed", leg, failure: joined.failure });
+  }
+
+  async #park(leg: LegId): Promise<void> {
+    const parked = await this.#engines.relay.park(this.#call, leg);
+    if (!parked.ok) return this.#tell({ kind: "park-failed", failure: parked.failure });
+    const connected = await this.#engines.server.connect(this.#call, parked.value.workerSendsTo);
+    if (!connected.ok) this.#tell({ kind: "park-failed", failure: connected.failure });
+  }
+
+  async #reoffer(side: CallSide, request: string, sdp: Sdp): Promise<void> {
+    const answered = await this.#engines.relay.reoffer(this.#call, side, sdp);
+    if (answered.ok) this.#tell({ kind: "reoffer-answered", side, request, sdp: answered.value });
+    else this.#tell({ kind: "reoffer-failed", side, request, failure: answered.failure });
+  }
+
+  #play({ play, prompts, repeat }: Playing): void {
+    this.#wanted = play;
+    const failed = () => this.#tell({ kind: "played", play, how: "failed" });
+    void Promise.all(prompts.map((prompt) => this.#prompts.resolve(prompt))).then((resolved) => {
+      if (this.#wanted !== play) return this.#tell({ kind: "played", play, how: "stopped" });
+      const items: PromptRef[] = [];
+      for (const prompt of resolved) {
+        if (!prompt.ok) return failed();
+        items.push(prompt.value);
+      }
+      this.#next(async () => {
+        if (this.#wanted !== play) return this.#tell({ kind: "played", play, how: "stopped" });
+        const playing = await this.#engines.server.play(this.#call, play, items, repeat);
+        if (!playing.ok) failed();
+      });
+    });
+  }
+}
+
+/** For the record: the first audio codec of an answer is the one that is used. RFC 3264 §6.1 */
+function codecOf(sdp: Sdp): string {
+  const audio = readAudio(sdp);
+  return audio.ok ? (audio.value.codecs.find(({ name }) => name !== "telephone-event")?.name ?? "unknown") : "unknown";
+}

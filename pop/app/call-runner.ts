@@ -1,0 +1,164 @@
+// One call at work: one input at a time, one step, every effect performed, then the next input.
+
+import type { Alarm, SetAlarm } from "../../kernel/alarm.ts";
+import type { CallId } from "../../kernel/ids.ts";
+import { Inbox } from "../../kernel/inbox.ts";
+import type { Log } from "../../kernel/log.ts";
+import { type Clock, TimerTable } from "../../kernel/time.ts";
+import type { CallStore } from "../boundary/call-store.ts";
+import type { ContactRouting } from "../boundary/contact-routing.ts";
+import type { SipSignalling } from "../boundary/sip-signalling.ts";
+import type { CallContext, CallEffect, CallInput, CallTimer } from "../core/call/call-execution.ts";
+import { type CallStep, startCall, stepCall } from "../core/call/call-machine.ts";
+import type { CallBasics, CallState } from "../core/call/call-state.ts";
+import type { CallEvent, ContactRecord } from "../core/call/contact-record.ts";
+import type { CallMedia } from "./call-media.ts";
+import { type CallJournal, note } from "./journal.ts";
+
+export interface RunnerWorld {
+  readonly clock: Clock;
+  readonly setAlarm: SetAlarm;
+  readonly log: Log;
+  readonly signalling: SipSignalling;
+  readonly routing: ContactRouting;
+  readonly store: CallStore;
+  tell(event: CallEvent): void;
+  ended(call: CallId, record: ContactRecord): void;
+}
+
+/** A checkpoint: what a twin needs to take the call over. `v` changes when the shape does. */
+export interface CallCheckpoint {
+  readonly v: 1;
+  readonly state: CallState;
+  /** Deadlines as wall-clock time, for a host with another monotonic clock. */
+  readonly deadlinesUnixMs: Readonly<Record<string, number>>;
+}
+
+/** Inputs of one call that wait: more than this in one moment is a fault, not traffic. */
+export const CALL_INPUTS_MAX = 256;
+
+export class CallRunner {
+  readonly #world: RunnerWorld;
+  readonly #context: CallContext;
+  readonly #media: CallMedia;
+  readonly #journal: CallJournal;
+  readonly #inbox = new Inbox<CallInput>(CALL_INPUTS_MAX);
+  readonly #timers = new TimerTable<CallTimer>();
+  #state: CallState;
+  #busy = false;
+  #alarm: Alarm | undefined;
+
+  constructor(
+    world: RunnerWorld,
+    context: CallContext,
+    basics: CallBasics,
+    journal: CallJournal,
+    media: (tell: (input: CallInput) => void) => CallMedia,
+  ) {
+    this.#world = world;
+    this.#context = context;
+    this.#journal = journal;
+    this.#media = media((input) => this.handle(input));
+    const first = startCall(context, basics);
+    this.#state = first.state;
+    this.#take(first);
+    this.#drain();
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  handle(input: CallInput): void {
+    if (!this.#inbox.put(input).ok) {
+      this.#world.log.error("call.inbox-full", { callId: this.#state.basics.id, dropped: input.kind });
+      return;
+    }
+    this.#drain();
+  }
+
+  /** Resolves when media was released. */
+  settled(): Promise<void> {
+    return this.#media.settled();
+  }
+
+  #drain(): void {
+    if (this.#busy) return; // an effect led to this input: its turn comes
+    this.#busy = true;
+    for (let next = this.#inbox.take(); next !== undefined; next = this.#inbox.take())
+      this.#take(stepCall(this.#context, this.#state, next, this.#world.clock.unixMs()));
+    this.#busy = false;
+  }
+
+  #take({ state, effects }: CallStep): void {
+    const changed = state !== this.#state;
+    this.#state = state;
+    this.#busy = true;
+    const releasing = effects.some(({ kind }) => kind === "release-media");
+    for (const effect of effects) {
+      if (releasing && effect.kind === "park") continue; // the relay forgets the whole call a moment later
+      this.#perform(effect);
+    }
+    this.#busy = false;
+    this.#armAlarm();
+    if (state.phase.name === "ended") this.#world.store.remove(state.basics.id);
+    else if (changed || effects.length > 0) this.#checkpoint();
+  }
+
+  #perform(effect: CallEffect): void {
+    const { signalling, routing, clock } = this.#world;
+    const call = this.#state.basics.id;
+    switch (effect.kind) {
+      case "answer":
+        return signalling.answer(call, effect.sdp);
+      case "reject":
+        return signalling.reject(call, effect.status, effect.code, effect.retryAfterSeconds);
+      case "invite":
+        return signalling.invite(call, effect.leg, effect);
+      case "cancel-leg":
+        return signalling.cancelLeg(call, effect.leg);
+      case "hang-up":
+        return signalling.hangUp(call, effect.side, effect.code);
+      case "answer-reoffer":
+        return signalling.answerReoffer(call, effect.side, effect.request, effect.sdp);
+      case "reject-reoffer":
+        return signalling.rejectReoffer(call, effect.side, effect.request, effect.status);
+      case "report":
+        return routing.report(effect.report);
+      case "start-timer":
+        return this.#timers.start(effect.timer, clock.nowMs() + effect.afterMs);
+      case "stop-timer":
+        return this.#timers.stop(effect.timer);
+      case "tell":
+        return this.#world.tell(effect.event);
+      case "note":
+        return note(this.#journal, { atUnixMs: clock.unixMs(), ...effect.note });
+      case "ended":
+        signalling.forget(call);
+        return this.#world.ended(call, effect.record);
+      default:
+        return this.#media.perform(effect);
+    }
+  }
+
+  #armAlarm(): void {
+    this.#alarm?.cancel();
+    this.#alarm = undefined;
+    const dueAtMs = this.#timers.nextDueAtMs();
+    if (dueAtMs === undefined) return;
+    this.#alarm = this.#world.setAlarm(dueAtMs - this.#world.clock.nowMs(), () => this.#wake());
+  }
+
+  #wake(): void {
+    for (const timer of this.#timers.takeDue(this.#world.clock.nowMs())) this.handle({ kind: "timer", timer });
+    this.#armAlarm();
+  }
+
+  #checkpoint(): void {
+    const { clock, store } = this.#world;
+    const offset = clock.unixMs() - clock.nowMs();
+    const deadlinesUnixMs = Object.fromEntries(this.#timers.entries().map(([name, at]) => [name, at + offset]));
+    const checkpoint: CallCheckpoint = { v: 1, state: this.#state, deadlinesUnixMs };
+    store.save(this.#state.basics.id, JSON.stringify(checkpoint));
+  }
+}

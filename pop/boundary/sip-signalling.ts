@@ -1,0 +1,58 @@
+import type { CallId, LegId } from "../../kernel/ids.ts";
+import type { CallInput, CallSide } from "../core/call/call-execution.ts";
+import type { Sdp } from "../core/media/sdp.ts";
+
+/** An INVITE that begins a call, in the core's words. */
+export interface IncomingCall {
+  readonly call: CallId;
+  readonly sipCallId: string;
+  readonly sourceAddress: string;
+  readonly requestUri: string;
+  /** The user part of From, or "anonymous". */
+  readonly callingNumber: string;
+  /** RFC 3261 §8.1.1.6; 70 where the header is absent. */
+  readonly maxForwards: number;
+  /** undefined: an offerless INVITE. */
+  readonly offer: Sdp | undefined;
+}
+
+export interface DialogName {
+  readonly leg: "caller" | LegId;
+  readonly sipCallId: string;
+}
+
+export interface SignallingHost {
+  invited(incoming: IncomingCall): void;
+  /** Something about a call we know. Never called for a call after `forget`. */
+  signalled(call: CallId, input: CallInput): void;
+  /** Do we take new calls? The answer to an OPTIONS ping. */
+  serving(): boolean;
+}
+
+/**
+ * SIP, through a drachtio server. Commands start something and return at once; what comes of it
+ * arrives as an input of the call. A command for a call or leg that is gone does nothing.
+ */
+export interface SipSignalling {
+  start(host: SignallingHost): Promise<void>;
+  connected(): boolean;
+  answer(call: CallId, sdp: Sdp): void;
+  reject(call: CallId, status: number, code: string, retryAfterSeconds: number | undefined): void;
+  invite(call: CallId, leg: LegId, request: LegRequest): void;
+  /** An answer that crosses the CANCEL is acknowledged and hung up, and never told. RFC 3261 §9.1 */
+  cancelLeg(call: CallId, leg: LegId): void;
+  hangUp(call: CallId, side: CallSide, code: string): void;
+  answerReoffer(call: CallId, side: CallSide, request: string, sdp: Sdp): void;
+  rejectReoffer(call: CallId, side: CallSide, request: string, status: number): void;
+  /** The call is over for us. */
+  forget(call: CallId): void;
+  /** Everybody else is dropped before parsing, where the server can do that. */
+  trustSources(cidrs: readonly string[]): void;
+  close(): Promise<void>;
+}
+
+export interface LegRequest {
+  readonly uri: string;
+  readonly sdp: Sdp;
+  readonly callingNumber: string;
+}
