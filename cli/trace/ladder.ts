@@ -1,0 +1,153 @@
+// A call drawn as engineers draw it: one column a party, time downwards, and between the messages why things happened.
+// Pure; plain ASCII, so that it can be pasted into a ticket.
+
+import type { CallTrace, PopTrace } from "./call-trace.ts";
+
+type SipLine = PopTrace["sip"][number];
+
+interface Note {
+  readonly kind: string;
+  readonly what: string;
+  readonly why: string | undefined;
+}
+
+type Line =
+  | { readonly atUnixMs: number; readonly order: number; readonly sip: SipLine }
+  | { readonly atUnixMs: number; readonly order: number; readonly note: Note };
+
+const COLUMN_WIDTH = 26;
+const TIME_WIDTH = 9;
+
+/** The POP in the middle of its peers: the caller's side left, everybody else right, in the order they appear. */
+export function ladder(trace: CallTrace): string {
+  const sip = trace.pop?.sip ?? [];
+  const lines = inOrder(trace);
+  const startMs = lines[0]?.atUnixMs ?? 0;
+  const peers = [...new Set(sip.map(({ peer }) => peer))];
+  const popName = trace.hostId ?? "pop";
+  const names = peers.length === 0 ? [] : [peers[0] ?? "", popName, ...peers.slice(1)];
+  const column = (peer: string) => (peers.indexOf(peer) === 0 ? 0 : peers.indexOf(peer) + 1);
+  const roles = new Map(
+    (trace.pop?.legs ?? []).map(({ leg, sipCallId, role }) => [sipCallId, role === "" ? leg : role]),
+  );
+  const roleOf = (peer: string) => {
+    const first = sip.find((line) => line.peer === peer && line.sipCallId != null);
+    return first?.sipCallId == null ? undefined : roles.get(first.sipCallId);
+  };
+
+  const out: string[] = [];
+  if (names.length > 0) {
+    out.push(
+      " ".repeat(TIME_WIDTH) +
+        names
+          .map((name) => centred(name === popName ? "" : (roleOf(name) ?? "")))
+          .join("")
+          .trimEnd(),
+    );
+    out.push(" ".repeat(TIME_WIDTH) + names.map(centred).join("").trimEnd());
+  }
+  for (const line of lines) {
+    const time = `${line.atUnixMs - startMs}`.padStart(TIME_WIDTH - 2);
+    if ("sip" in line) out.push(`${time}  ${arrow(line.sip, column(line.sip.peer), names.length)}`);
+    else {
+      const { kind, what, why } = line.note;
+      const rails = names.length === 0 ? "" : "  ";
+      out.push(`${time}  ${rails}${kind.padEnd(6)} ${what}${why === undefined ? "" : `   (${why})`}`);
+    }
+  }
+  return out.filter((line) => line.trim() !== "").join("\n");
+}
+
+/** Everything that happened, by time; what happened in the same millisecond in the order it was told. */
+function inOrder(trace: CallTrace): Line[] {
+  let order = 0;
+  const lines: Line[] = [
+    ...(trace.pop?.sip ?? []).map((sip) => ({ atUnixMs: sip.atUnixMs, order: order++, sip })),
+    // The SIP lines are drawn from the server's trace; the journal's own account of them would say it twice.
+    ...(trace.pop?.journal ?? [])
+      .filter(({ kind }) => kind !== "sip" || (trace.pop?.sip.length ?? 0) === 0)
+      .map(({ atUnixMs, kind, what, why }) => ({
+        atUnixMs,
+        order: order++,
+        note: { kind, what, why: why ?? undefined },
+      })),
+    ...(trace.contact?.decisions ?? []).map(({ atUnixMs, decision, reason }) => ({
+      atUnixMs,
+      order: order++,
+      note: { kind: "acd", what: decision, why: reason ?? undefined },
+    })),
+  ];
+  return lines.sort((a, b) => a.atUnixMs - b.atUnixMs || a.order - b.order);
+}
+
+/** One message between the POP (column 1) and a peer; columns in between are passed over. */
+function arrow({ direction, summary, retransmission }: SipLine, peerColumn: number, columns: number): string {
+  const middle = (column: number) => column * COLUMN_WIDTH + COLUMN_WIDTH / 2;
+  const cells = [..." ".repeat(columns * COLUMN_WIDTH)];
+  for (let column = 0; column < columns; column++) cells[middle(column)] = "|";
+  const left = middle(Math.min(1, peerColumn));
+  const right = middle(Math.max(1, peerColumn));
+  for (let at = left + 1; at < right; at++) cells[at] = "-";
+  const toTheRight = direction === "in" ? peerColumn === 0 : peerColumn !== 0;
+  if (toTheRight) cells[right - 1] = ">";
+  else cells[left + 1] = "<";
+  const room = right - left - 6;
+  const text = ` ${(retransmission === true ? `${summary} (again)` : summary).slice(0, room)} `;
+  const from = left + Math.max(2, Math.floor((right - left - text.length) / 2)) + (toTheRight ? 0 : 1);
+  [...text].forEach((letter, at) => {
+    cells[from + at] = letter;
+  });
+  return cells.join("").trimEnd();
+}
+
+function centred(text: string): string {
+  const short = text.slice(0, COLUMN_WIDTH - 1);
+  const before = Math.max(0, Math.round((COLUMN_WIDTH - short.length) / 2));
+  return (" ".repeat(before) + short).padEnd(COLUMN_WIDTH);
+}
+
+/** Ladder, then where the media went, then how it ended. */
+export function showCallTrace(trace: CallTrace): string {
+  const parts = [`call ${trace.callId}${trace.hostId === undefined ? "" : ` on ${trace.hostId}`}`];
+  const drawn = ladder(trace);
+  parts.push(
+    drawn === ""
+      ? "nothing is known of its messages (they are kept for a while only)"
+      : `${"ms".padStart(TIME_WIDTH - 2)}\n${drawn}`,
+  );
+  const media = trace.pop?.media ?? [];
+  if (media.length > 0)
+    parts.push(
+      [
+        "media",
+        ...media.map(({ leg, local, remote, codec }) =>
+          `  ${leg.padEnd(8)} ours ${(local ?? "?").padEnd(21)} theirs ${(remote ?? "?").padEnd(21)} ${codec ?? ""}`.trimEnd(),
+        ),
+      ].join("\n"),
+    );
+  const record = trace.contact?.record;
+  if (record != null) parts.push(showRecord(record));
+  return parts.join("\n\n");
+}
+
+function showRecord(record: Readonly<Record<string, unknown>>): string {
+  const plain = Object.entries(record).filter(([, value]) => value !== null && typeof value !== "object");
+  const lists = Object.entries(record).filter(([, value]) => Array.isArray(value)) as [string, unknown[]][];
+  const width = Math.max(0, ...plain.map(([key]) => key.length));
+  return [
+    "contact record",
+    ...plain.map(([key, value]) => `  ${key.padEnd(width)}  ${showValue(key, value)}`),
+    ...lists.flatMap(([key, items]) => [`  ${key}`, ...items.map((item) => `    ${showItem(item)}`)]),
+  ].join("\n");
+}
+
+const showValue = (key: string, value: unknown): string =>
+  typeof value === "number" && key.endsWith("UnixMs") ? new Date(value).toISOString() : String(value);
+
+const showItem = (item: unknown): string =>
+  typeof item === "object" && item !== null
+    ? Object.entries(item)
+        .filter(([, value]) => value !== null && value !== undefined && value !== "")
+        .map(([key, value]) => `${key}=${showValue(key, value)}`)
+        .join(" ")
+    : String(item);

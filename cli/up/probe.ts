@@ -1,0 +1,71 @@
+// Is a process ready? One try each; the supervisor repeats it until it is, or its time is over.
+
+import { createSocket } from "node:dgram";
+import { readFileSync } from "node:fs";
+import { get } from "node:http";
+import { connect, type Socket } from "node:net";
+import type { Probe } from "./topology.ts";
+
+const TRY_MS_MAX = 1_000;
+
+export function probe(what: Probe): Promise<boolean> {
+  switch (what.kind) {
+    case "http":
+      return httpOk(what.url);
+    case "redis":
+      return redisPong(what.host, what.port, what.passwordFile);
+    case "rtpengine":
+      return rtpenginePong(what.host, what.port);
+    case "unix-socket":
+      return talks(connect(what.path), undefined, () => true);
+  }
+}
+
+const httpOk = (url: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const request = get(url, { timeout: TRY_MS_MAX, agent: false }, (response) => {
+      response.resume();
+      resolve((response.statusCode ?? 500) < 300);
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => resolve(false));
+  });
+
+/** Connects, says one thing, and judges the first thing it hears; with nothing to say, being let in is enough. */
+function talks(socket: Socket, say: string | undefined, judge: (heard: string) => boolean): Promise<boolean> {
+  return new Promise((resolve) => {
+    const end = (good: boolean) => {
+      socket.destroy();
+      resolve(good);
+    };
+    socket.setTimeout(TRY_MS_MAX, () => end(false));
+    socket.on("error", () => end(false));
+    socket.on("close", () => resolve(false));
+    socket.on("connect", () => (say === undefined ? end(judge("")) : socket.write(say)));
+    let heard = "";
+    socket.on("data", (data) => {
+      heard += data.toString("latin1");
+      if (heard.includes("PONG") || heard.includes("-")) end(judge(heard));
+    });
+  });
+}
+
+function redisPong(host: string, port: number, passwordFile: string): Promise<boolean> {
+  const password = readFileSync(passwordFile, "utf8").trim();
+  return talks(connect({ host, port }), `AUTH ${password}\r\nPING\r\n`, (heard) => heard.startsWith("+OK"));
+}
+
+/** NG protocol: a cookie, then a bencoded dictionary; over UDP. */
+const rtpenginePong = (host: string, port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    const timer = setTimeout(() => end(false), TRY_MS_MAX);
+    const end = (good: boolean) => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(good);
+    };
+    socket.on("error", () => end(false));
+    socket.on("message", (message) => end(message.includes("4:pong")));
+    socket.send("up-1 d7:command4:pinge", port, host);
+  });

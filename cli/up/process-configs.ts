@@ -1,0 +1,128 @@
+// The configuration each process gets on the local target. Pure: from the region file to JSON and arguments.
+// A process validates its own; what it would refuse shows up in `topology.test.ts`, which parses them by its schema.
+
+import { join } from "node:path";
+import type { Pop, PopHost, Region } from "../../regions/schema/region.ts";
+import type { RegionPaths } from "./topology.ts";
+
+export interface HostConfigPlace {
+  readonly region: Region;
+  readonly controlPlaneRegion: Region;
+  readonly pop: Pop;
+  readonly host: PopHost;
+  readonly paths: RegionPaths;
+  /** Paths of the region whose control plane serves this one. */
+  readonly serving: RegionPaths;
+  /** DATA/eu/fra-01-a */
+  readonly root: string;
+  readonly socket: string;
+  readonly checkout: string;
+}
+
+export const redisConfig = (redis: { host: string; port: number; data: string; password: string }): string =>
+  `# Written by tollgate up; the password is why nobody else may read it.
+bind ${redis.host}
+port ${redis.port}
+dir "${redis.data}"
+requirepass ${redis.password}
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory 512mb
+maxmemory-policy noeviction
+notify-keyspace-events KEA
+`;
+
+const redisAt = (region: Region, paths: RegionPaths) => ({
+  host: region.local.controlPlaneAddress,
+  port: region.local.controlPlanePorts.redis,
+  passwordFile: paths.redisPasswordFile,
+});
+
+export const controlPlaneConfig = (region: Region, paths: RegionPaths, servedHosts: readonly string[]): object => {
+  const host = region.local.controlPlaneAddress;
+  const { link, rest, etcdClient } = region.local.controlPlanePorts;
+  return {
+    regionId: region.region,
+    etcd: { endpoints: [`http://${host}:${etcdClient}`] },
+    redis: redisAt(region, paths),
+    grpc: { host, port: link },
+    rest: { host, port: rest, adminTokenFile: paths.adminTokenFile },
+    pki: { dir: paths.pki, hosts: [...region.pops.flatMap((pop) => pop.hosts.map(({ id }) => id)), ...servedHosts] },
+  };
+};
+
+export const sipServerConfig = ({ region, host, paths }: HostConfigPlace): object => {
+  const { sip, sipAdmin, sipHttp } = region.local.hostPorts;
+  return {
+    listen: [
+      { transport: "udp", host: host.localAddress, port: sip },
+      { transport: "tcp", host: host.localAddress, port: sip },
+    ],
+    admin: { host: host.localAddress, port: sipAdmin, secretFile: join(paths.secrets, `${host.id}-sip`) },
+    http: { host: host.localAddress, port: sipHttp },
+    trustedSources: "told",
+  };
+};
+
+export const rtpengineArguments = ({ region, host, root }: HostConfigPlace): string[] => {
+  const { rtpengineControl, dtmf, relayRtpFirst, relayRtpLast } = region.local.hostPorts;
+  const address = host.localAddress;
+  return [
+    "--foreground",
+    "--log-stderr",
+    "--table=-1",
+    "--config-file=none",
+    "--num-threads=2",
+    `--interface=${address}`,
+    `--listen-ng=${address}:${rtpengineControl}`,
+    `--port-min=${relayRtpFirst}`,
+    `--port-max=${relayRtpLast}`,
+    `--dtmf-log-dest=${address}:${dtmf}`,
+    "--delete-delay=0",
+    "--timeout=3600",
+    `--recording-dir=${join(root, "recordings")}`,
+    "--recording-method=pcap",
+    "--recording-format=eth",
+  ];
+};
+
+export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): object => {
+  const { workerRtpFirst, workerRtpLast } = region.local.hostPorts;
+  return {
+    control: { socket },
+    rtp: { host: host.localAddress, ports: { first: workerRtpFirst, last: workerRtpLast } },
+  };
+};
+
+export const popConfig = (place: HostConfigPlace): object => {
+  const { region, controlPlaneRegion, pop, host, paths, serving, root, socket, checkout } = place;
+  const ports = region.local.hostPorts;
+  const address = host.localAddress;
+  return {
+    hostId: host.id,
+    popId: pop.id,
+    regionId: region.region,
+    sip: {
+      server: "tollgate",
+      host: address,
+      port: ports.sipAdmin,
+      secretFile: join(paths.secrets, `${host.id}-sip`),
+      sipHost: address,
+      sipPort: ports.sip,
+    },
+    sipTrace: { url: `http://${address}:${ports.sipHttp}` },
+    rtpengine: { ngHost: address, ngPort: ports.rtpengineControl, dtmfHost: address, dtmfPort: ports.dtmf },
+    mediaWorker: { socket },
+    prompts: { dir: join(checkout, "loadtest", "demo", "prompts"), cacheDir: join(root, "prompts") },
+    redis: redisAt(region, paths),
+    controlPlane: {
+      host: controlPlaneRegion.local.controlPlaneAddress,
+      port: controlPlaneRegion.local.controlPlanePorts.link,
+      certDir: join(serving.pki, "hosts", host.id),
+    },
+    dataDir: join(root, "data"),
+    http: { host: address, port: ports.popHttp },
+  };
+};

@@ -1,0 +1,308 @@
+// Which processes a region's local target consists of, how each is started, where it listens and how it is known to
+// be ready. Pure: the same region file and options give the same plan.
+
+import { join } from "node:path";
+import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../../regions/schema/region.ts";
+import {
+  controlPlaneConfig,
+  mediaWorkerConfig,
+  popConfig,
+  redisConfig,
+  rtpengineArguments,
+  sipServerConfig,
+} from "./process-configs.ts";
+
+export interface Listen {
+  readonly transport: "tcp" | "udp";
+  readonly host: string;
+  readonly port: number;
+  /** As in messages: "SIP". */
+  readonly what: string;
+}
+
+export type Probe =
+  | { readonly kind: "http"; readonly url: string }
+  | { readonly kind: "redis"; readonly host: string; readonly port: number; readonly passwordFile: string }
+  | { readonly kind: "rtpengine"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix-socket"; readonly path: string };
+
+export type ProcessKind = "etcd" | "redis" | "control-plane" | "sip-server" | "rtpengine" | "media-worker" | "pop";
+
+export interface ProcessPlan {
+  /** As in logs and commands: "redis", "fra-01-a/pop". */
+  readonly name: string;
+  readonly kind: ProcessKind;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Written before it starts, readable by us alone. */
+  readonly files: readonly { readonly path: string; readonly text: string }[];
+  readonly folders: readonly string[];
+  readonly listens: readonly Listen[];
+  readonly ready: Probe;
+  readonly readyWithinMs: number;
+  /** SIGTERM, then this long, then SIGKILL. */
+  readonly stopWithinMs: number;
+  /** Processes of a lower stage are ready before those of a higher one start, and are stopped after them. */
+  readonly stage: number;
+}
+
+/** Where everything of one region lies: DATA/eu/… */
+export interface RegionPaths {
+  readonly root: string;
+  readonly logs: string;
+  readonly secrets: string;
+  readonly adminTokenFile: string;
+  readonly redisPasswordFile: string;
+  readonly pki: string;
+  readonly stateFile: string;
+  readonly lockFile: string;
+}
+
+export function regionPaths(dataDir: string, region: string): RegionPaths {
+  const root = join(dataDir, region);
+  const secrets = join(root, "secrets");
+  return {
+    root,
+    logs: join(root, "logs"),
+    secrets,
+    adminTokenFile: join(secrets, "admin-token"),
+    redisPasswordFile: join(secrets, "redis-password"),
+    pki: join(root, "pki"),
+    stateFile: join(root, "up.json"),
+    lockFile: join(root, "up.lock"),
+  };
+}
+
+export interface TopologyOptions {
+  readonly region: Region;
+  /** The region whose control plane serves it: often itself. */
+  readonly controlPlaneRegion: Region;
+  /** Hosts of other regions that this region's control plane serves as well. */
+  readonly servedHosts: readonly string[];
+  /** Absolute. */
+  readonly dataDir: string;
+  /** The checkout: where the programs lie. */
+  readonly checkout: string;
+  /** The Node that runs ours. */
+  readonly node: string;
+  /** Hosts to run; both of the region's first POP when left out. */
+  readonly hosts?: readonly string[];
+  /** False: no control plane and no etcd; the POP lives on what it has on disk. */
+  readonly controlPlane?: boolean;
+  readonly redis?: boolean;
+  /** Text of the region's generated secrets, by file: Redis wants its own in its configuration. */
+  readonly secrets: Readonly<{ redisPassword: string }>;
+  /** Last word on the configuration of one of our processes: tests and capacity runs change limits. */
+  readonly configure?: (process: { name: string; kind: ProcessKind }, config: object) => object;
+}
+
+export interface HostPlace {
+  readonly pop: Pop;
+  readonly host: PopHost;
+}
+
+/** The hosts that run: those asked for, else both hosts of the first POP. */
+export function chosenHosts(region: Region, asked: readonly string[] | undefined): HostPlace[] {
+  const all = region.pops.flatMap((pop) => pop.hosts.map((host) => ({ pop, host })));
+  if (asked !== undefined) return all.filter(({ host }) => asked.includes(host.id));
+  const [first] = region.pops;
+  return all.filter(({ pop }) => pop === first);
+}
+
+export const secretFileOf = (paths: RegionPaths, hostId: string): string => join(paths.secrets, `${hostId}-sip`);
+
+/** Every process of the region in the order of its start. */
+export function planTopology(options: TopologyOptions): ProcessPlan[] {
+  const { region } = options;
+  const paths = regionPaths(options.dataDir, region.region);
+  const hosts = chosenHosts(region, options.hosts);
+  const ownControlPlane = controlPlaneRegionOf(region) === region.region;
+  return [
+    ...(options.controlPlane !== false && ownControlPlane ? [etcdPlan(region, paths)] : []),
+    ...(options.redis !== false ? [redisPlan(region, paths, options.secrets.redisPassword)] : []),
+    ...(options.controlPlane !== false && ownControlPlane ? [controlPlanePlan(options, paths)] : []),
+    ...hosts.flatMap((place) => hostPlans(options, paths, place)),
+  ].sort((a, b) => a.stage - b.stage);
+}
+
+function etcdPlan(region: Region, paths: RegionPaths): ProcessPlan {
+  const host = region.local.controlPlaneAddress;
+  const { etcdClient, etcdPeer } = region.local.controlPlanePorts;
+  const data = join(paths.root, "etcd");
+  const name = `${region.region}-etcd-1`; // the local target runs the first member alone
+  return {
+    name: "etcd",
+    kind: "etcd",
+    command: "etcd",
+    args: [
+      ...["--name", name, "--data-dir", data],
+      ...[
+        "--listen-client-urls",
+        `http://${host}:${etcdClient}`,
+        "--advertise-client-urls",
+        `http://${host}:${etcdClient}`,
+      ],
+      ...[
+        "--listen-peer-urls",
+        `http://${host}:${etcdPeer}`,
+        "--initial-advertise-peer-urls",
+        `http://${host}:${etcdPeer}`,
+      ],
+      ...["--initial-cluster", `${name}=http://${host}:${etcdPeer}`],
+      ...["--quota-backend-bytes", String(512 * 1_024 * 1_024)],
+      ...["--auto-compaction-mode", "periodic", "--auto-compaction-retention", "1h"],
+      ...["--logger", "zap", "--log-outputs", "stderr"],
+    ],
+    // Debian's etcd 3.4 refuses to run on 64-bit ARM unless told that this is meant.
+    env: process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {},
+    files: [],
+    folders: [data],
+    listens: [
+      { transport: "tcp", host, port: etcdClient, what: "etcd clients" },
+      { transport: "tcp", host, port: etcdPeer, what: "etcd peers" },
+    ],
+    ready: { kind: "http", url: `http://${host}:${etcdClient}/health` },
+    readyWithinMs: 20_000,
+    stopWithinMs: 5_000,
+    stage: 0,
+  };
+}
+
+function redisPlan(region: Region, paths: RegionPaths, password: string): ProcessPlan {
+  const host = region.local.controlPlaneAddress;
+  const port = region.local.controlPlanePorts.redis;
+  const data = join(paths.root, "redis");
+  const file = join(paths.root, "config", "redis.conf");
+  return {
+    name: "redis",
+    kind: "redis",
+    command: "redis-server",
+    args: [file],
+    env: {},
+    files: [{ path: file, text: redisConfig({ host, port, data, password }) }],
+    folders: [data],
+    listens: [{ transport: "tcp", host, port, what: "Redis" }],
+    ready: { kind: "redis", host, port, passwordFile: paths.redisPasswordFile },
+    readyWithinMs: 20_000,
+    stopWithinMs: 5_000,
+    stage: 0,
+  };
+}
+
+/** What all of our own processes have in common. */
+function ours(
+  options: TopologyOptions,
+  paths: RegionPaths,
+  kind: "control-plane" | "sip-server" | "media-worker" | "pop",
+  hostId: string | undefined,
+  config: object,
+): Pick<ProcessPlan, "name" | "kind" | "command" | "args" | "env" | "files"> {
+  const folder = {
+    "control-plane": "control-plane",
+    "sip-server": "pop/sip-server",
+    "media-worker": "pop/media-worker",
+    pop: "pop",
+  };
+  const name = hostId === undefined ? kind : `${hostId}/${kind}`;
+  const file = join(paths.root, "config", `${hostId === undefined ? kind : `${hostId}-${kind}`}.json`);
+  const final = options.configure?.({ name, kind }, config) ?? config;
+  return {
+    name,
+    kind,
+    command: options.node,
+    args: [join(options.checkout, folder[kind], "main.ts"), "--config", file],
+    env: {},
+    files: [{ path: file, text: `${JSON.stringify(final, null, 2)}\n` }],
+  };
+}
+
+function controlPlanePlan(options: TopologyOptions, paths: RegionPaths): ProcessPlan {
+  const { region } = options;
+  const host = region.local.controlPlaneAddress;
+  const { link, rest } = region.local.controlPlanePorts;
+  return {
+    ...ours(options, paths, "control-plane", undefined, controlPlaneConfig(region, paths, options.servedHosts)),
+    folders: [paths.pki],
+    listens: [
+      { transport: "tcp", host, port: link, what: "POP link" },
+      { transport: "tcp", host, port: rest, what: "REST API" },
+    ],
+    ready: { kind: "http", url: `http://${host}:${rest}/readyz` },
+    readyWithinMs: 30_000,
+    stopWithinMs: 8_000,
+    stage: 1,
+  };
+}
+
+function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: HostPlace): ProcessPlan[] {
+  const { region } = options;
+  const address = host.localAddress;
+  const ports = region.local.hostPorts;
+  const root = join(paths.root, host.id);
+  const serving = regionPaths(options.dataDir, options.controlPlaneRegion.region);
+  const socket = join(root, "media-worker.sock");
+  const place = {
+    region,
+    controlPlaneRegion: options.controlPlaneRegion,
+    pop,
+    host,
+    paths,
+    serving,
+    root,
+    socket,
+    checkout: options.checkout,
+  };
+  const http = (port: number, path: string) => ({ kind: "http" as const, url: `http://${address}:${port}${path}` });
+  return [
+    {
+      ...ours(options, paths, "sip-server", host.id, sipServerConfig(place)),
+      folders: [root],
+      listens: [
+        { transport: "udp", host: address, port: ports.sip, what: "SIP" },
+        { transport: "tcp", host: address, port: ports.sip, what: "SIP" },
+        { transport: "tcp", host: address, port: ports.sipAdmin, what: "drachtio protocol" },
+        { transport: "tcp", host: address, port: ports.sipHttp, what: "sip-server health" },
+      ],
+      ready: http(ports.sipHttp, "/healthz"),
+      readyWithinMs: 20_000,
+      stopWithinMs: 6_000,
+      stage: 2,
+    },
+    {
+      name: `${host.id}/rtpengine`,
+      kind: "rtpengine",
+      command: "rtpengine",
+      args: rtpengineArguments(place),
+      env: {},
+      files: [],
+      folders: [root, join(root, "recordings")],
+      listens: [{ transport: "udp", host: address, port: ports.rtpengineControl, what: "rtpengine control" }],
+      ready: { kind: "rtpengine", host: address, port: ports.rtpengineControl },
+      readyWithinMs: 20_000,
+      stopWithinMs: 4_000,
+      stage: 2,
+    },
+    {
+      ...ours(options, paths, "media-worker", host.id, mediaWorkerConfig(place)),
+      folders: [root],
+      listens: [],
+      ready: { kind: "unix-socket", path: socket },
+      readyWithinMs: 20_000,
+      stopWithinMs: 4_000,
+      stage: 2,
+    },
+    {
+      ...ours(options, paths, "pop", host.id, popConfig(place)),
+      folders: [root, join(root, "data"), join(root, "prompts")],
+      listens: [
+        { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },
+        { transport: "udp", host: address, port: ports.dtmf, what: "DTMF events" },
+      ],
+      ready: http(ports.popHttp, "/healthz"),
+      readyWithinMs: 30_000,
+      stopWithinMs: 12_000,
+      stage: 3,
+    },
+  ];
+}
