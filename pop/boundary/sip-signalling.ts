@@ -16,15 +16,12 @@ export interface IncomingCall {
   readonly offer: Sdp | undefined;
 }
 
-export interface DialogName {
-  readonly leg: "caller" | LegId;
-  readonly sipCallId: string;
-}
-
 export interface SignallingHost {
   invited(incoming: IncomingCall): void;
   /** Something about a call we know. Never called for a call after `forget`. */
   signalled(call: CallId, input: CallInput): void;
+  /** The SIP Call-ID of a leg that was placed: for the trace. */
+  dialog(call: CallId, leg: LegId, sipCallId: string): void;
   /** Do we take new calls? The answer to an OPTIONS ping. */
   serving(): boolean;
 }

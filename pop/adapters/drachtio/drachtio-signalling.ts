@@ -54,6 +54,7 @@ interface KnownCall {
 
 const ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE";
 const OTHER_METHODS = ["register", "message", "subscribe", "publish", "notify", "info", "refer"] as const;
+const RECONNECT_WAIT_MS_MAX = 1_000;
 /** Re-offers of one call that wait for an answer: RFC 3261 §14.1 allows one a side. */
 const REOFFERS_MAX = 2;
 
@@ -87,7 +88,7 @@ export class DrachtioSignalling implements SipSignalling {
       });
     const { host: address, port, secret } = this.#settings;
     // Not awaited: a server that is not there yet is dialled again and again, and /readyz says so meanwhile.
-    srf.connect({ host: address, port, secret });
+    srf.connect({ host: address, port, secret, reconnect: { retryMaxDelay: RECONNECT_WAIT_MS_MAX } } as Srf.SrfConfig);
   }
 
   connected(): boolean {
@@ -132,6 +133,7 @@ export class DrachtioSignalling implements SipSignalling {
           const request = told[1] as Request | undefined;
           if (request === undefined) return;
           placed.request = request;
+          this.#host?.dialog(call, leg, request.get("Call-ID"));
           if (placed.dropped) request.cancel(() => {});
         },
         cbProvisional: (response) => {
