@@ -86,8 +86,11 @@ function levelOf(level: unknown): LogLevel {
 function fromRedis(process: string, line: string, atUnixMs: number): LogEntry | undefined {
   const found = /^\d+:[XCSM] (?:\d+ \w+ \d+ [\d:.]+ )?([.*#-]) (.*)$/.exec(line);
   if (found === null) return undefined;
-  const level = found[1] === "#" ? "warn" : found[1] === "*" ? "info" : "debug";
-  return { process, atUnixMs, level, event: found[2] ?? "", fields: {} };
+  const event = found[2] ?? "";
+  // Its "#" stands for anything from "Configuration loaded" to a disk that is full.
+  const grave = found[1] === "#" && /can't|cannot|fail|error|fatal|denied|out of memory|misconf/i.test(event);
+  const ordinary = found[1] === "*" || found[1] === "#" ? "info" : "debug";
+  return { process, atUnixMs, level: grave && !/overcommit/.test(event) ? "warn" : ordinary, event, fields: {} };
 }
 
 /** "[1763821000.123456] INFO: [call-id]: [control] Received command 'ping'" */

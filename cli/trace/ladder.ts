@@ -23,35 +23,30 @@ export function ladder(trace: CallTrace): string {
   const sip = trace.pop?.sip ?? [];
   const lines = inOrder(trace);
   const startMs = lines[0]?.atUnixMs ?? 0;
-  const peers = [...new Set(sip.map(({ peer }) => peer))];
-  const popName = trace.hostId ?? "pop";
-  const names = peers.length === 0 ? [] : [peers[0] ?? "", popName, ...peers.slice(1)];
-  const column = (peer: string) => (peers.indexOf(peer) === 0 ? 0 : peers.indexOf(peer) + 1);
   const roles = new Map(
     (trace.pop?.legs ?? []).map(({ leg, sipCallId, role }) => [sipCallId, role === "" ? leg : role]),
   );
-  const roleOf = (peer: string) => {
-    const first = sip.find((line) => line.peer === peer && line.sipCallId != null);
-    return first?.sipCallId == null ? undefined : roles.get(first.sipCallId);
-  };
+  const roleOf = (line: SipLine) => (line.sipCallId == null ? "" : (roles.get(line.sipCallId) ?? ""));
+  // A party is an address in a role: one softphone may be both caller and agent.
+  const partyOf = (line: SipLine) => `${roleOf(line)} ${line.peer}`;
+  const parties = [...new Map(sip.map((line) => [partyOf(line), { role: roleOf(line), peer: line.peer }]))];
+  const order = parties.map(([party]) => party);
+  const columnOf = (line: SipLine) => (order.indexOf(partyOf(line)) === 0 ? 0 : order.indexOf(partyOf(line)) + 1);
+  const columns = order.length === 0 ? 0 : order.length + 1;
 
   const out: string[] = [];
-  if (names.length > 0) {
-    out.push(
-      " ".repeat(TIME_WIDTH) +
-        names
-          .map((name) => centred(name === popName ? "" : (roleOf(name) ?? "")))
-          .join("")
-          .trimEnd(),
-    );
-    out.push(" ".repeat(TIME_WIDTH) + names.map(centred).join("").trimEnd());
+  if (columns > 0) {
+    const [first, ...others] = parties.map(([, { role, peer }]) => ({ above: role, below: peer }));
+    const heads = [first ?? { above: "", below: "" }, { above: "", below: trace.hostId ?? "pop" }, ...others];
+    for (const row of [heads.map(({ above }) => above), heads.map(({ below }) => below)])
+      out.push(" ".repeat(TIME_WIDTH) + row.map(centred).join("").trimEnd());
   }
   for (const line of lines) {
     const time = `${line.atUnixMs - startMs}`.padStart(TIME_WIDTH - 2);
-    if ("sip" in line) out.push(`${time}  ${arrow(line.sip, column(line.sip.peer), names.length)}`);
+    if ("sip" in line) out.push(`${time}  ${arrow(line.sip, columnOf(line.sip), columns)}`);
     else {
       const { kind, what, why } = line.note;
-      const rails = names.length === 0 ? "" : "  ";
+      const rails = columns === 0 ? "" : "  ";
       out.push(`${time}  ${rails}${kind.padEnd(6)} ${what}${why === undefined ? "" : `   (${why})`}`);
     }
   }

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CommandEnd } from "../exit.ts";
+import { placeOf, readDocuments } from "./object-documents.ts";
+
+const TEXT = `# a tenant
+kind: queue
+tenant: acme
+id: sales
+groups:
+  - afterSeconds: 0
+    teams: [one]
+  - afterSeconds: -3
+    teams: [two]
+---
+kind: flow
+tenant: acme
+id: main
+activities:
+  greet:
+    kind: play
+    next: nowhere
+`;
+
+test("a mistake is placed by file and line, down to the part that is wrong", () => {
+  const documents = readDocuments("acme.yaml", TEXT);
+  assert.deepEqual(
+    documents.map(({ line, tenant }) => [line, tenant]),
+    [
+      [2, "acme"],
+      [11, "acme"],
+    ],
+  );
+  assert.equal(placeOf(documents, 0, "groups.1.afterSeconds"), "acme.yaml:8");
+  assert.equal(placeOf(documents, 0, "/groups/1/teams/0"), "acme.yaml:9");
+  assert.equal(placeOf(documents, 1, "activities.greet.next"), "acme.yaml:17");
+  assert.equal(placeOf(documents, 1, "activities.greet.missing"), "acme.yaml:16", "what is missing: its parent");
+  assert.equal(placeOf(documents, 1, ""), "acme.yaml:11");
+  assert.equal(placeOf(documents, undefined, "id"), "acme.yaml");
+});
+
+test("every syntax error is named with its line", () => {
+  assert.throws(
+    () => readDocuments("bad.yaml", "a: [1\nb: 2\n"),
+    (error) => error instanceof CommandEnd && error.code === 65 && /^bad\.yaml:\d+: /.test(error.message),
+  );
+});
