@@ -160,6 +160,8 @@ export class MemoryMediaRelay implements MediaRelay {
 
 function usableAudio(sdp: Sdp): Outcome<AudioDescription, MediaFailure> {
   const audio = readAudio(sdp);
+  if (audio.ok && audio.value.transport !== "RTP/AVP")
+    return fail({ code: "media.transport-unsupported", transport: audio.value.transport });
   if (audio.ok && firstG711(audio.value.codecs) === undefined)
     return fail({ code: "media.no-common-codec", offered: audio.value.codecs.map(({ name }) => name) });
   return audio;

@@ -11,6 +11,8 @@ export type MediaFailure =
   /** SDP in which we find no audio stream to an address. */
   | { readonly code: "media.sdp-unreadable"; readonly detail: string }
   | { readonly code: "media.no-common-codec"; readonly offered: readonly string[] }
+  /** Audio in a profile that is not carried yet, such as RTP/SAVP. */
+  | { readonly code: "media.transport-unsupported"; readonly transport: string }
   /** The control connection is down, or a request got no answer within the bound. */
   | { readonly code: "media.worker-away"; readonly waitedMs: number }
   | { readonly code: "media.worker-refused"; readonly detail: string }

@@ -7,8 +7,10 @@ import {
   PCMA,
   PCMU,
   readAudio,
+  refuseOtherStreams,
   SDP_CHARACTERS_MAX,
   type SdpToWrite,
+  withOrigin,
   writeAudio,
 } from "./sdp.ts";
 
@@ -91,6 +93,21 @@ describe("SDP as values", () => {
     assert.equal(because("m=audio 4000"), "audio stream without a transport");
     assert.equal(because(`v=${"0".repeat(SDP_CHARACTERS_MAX)}`), "longer than 32768 characters");
     assert.equal(because("\n".repeat(1_000)), "more than 1000 lines");
+  });
+
+  test("streams other than the audio are refused in their places", () => {
+    const offer = lines("v=0", "m=video 5000 RTP/AVP 96", "m=audio 4000 RTP/AVP 0", "m=image 6000 udptl t38");
+    const answer = lines("v=0", "t=0 0", "m=audio 30000 RTP/AVP 0", "a=sendrecv");
+    assert.equal(
+      refuseOtherStreams(answer, offer),
+      lines("v=0", "t=0 0", "m=video 0 RTP/AVP 96", "m=audio 30000 RTP/AVP 0", "a=sendrecv", "m=image 0 udptl t38"),
+    );
+    assert.equal(refuseOtherStreams(answer, lines("m=audio 1 RTP/AVP 0")), answer);
+  });
+
+  test("an origin is ours, whoever's text it came with", () => {
+    const text = lines("v=0", "o=phone 1 2 IN IP4 192.0.2.1", "s=Anna's phone", "t=0 0");
+    assert.equal(withOrigin(text, 7, 3), lines("v=0", "o=- 7 3 IN IP4 192.0.2.1", "s=-", "t=0 0"));
   });
 
   test("answers mirror directions", () => {

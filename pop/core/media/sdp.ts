@@ -205,3 +205,22 @@ export const PCMA: AudioCodec = { payloadType: 8, name: "PCMA", clockHz: 8_000 }
 /** What the answerer says to `direction`. RFC 3264 §6.1 */
 export const answerDirection = (direction: Direction): Direction =>
   direction === "sendonly" ? "recvonly" : direction === "recvonly" ? "sendonly" : direction;
+
+/**
+ * An answer has as many streams as its offer (RFC 3264 §6): puts the streams other than the first audio stream back
+ * in their places, refused with port 0.
+ */
+export function refuseOtherStreams(answer: Sdp, offer: Sdp): Sdp {
+  const streams = offer.split(/\r\n|\n|\r/).filter((line) => line.startsWith("m="));
+  const ours = streams.findIndex((line) => line.startsWith("m=audio "));
+  if (streams.length <= 1 || ours < 0) return answer;
+  const refused = streams.map((line) => line.replace(/^(m=\S+)\s+\S+/, "$1 0"));
+  const at = answer.indexOf("m=audio ");
+  if (at < 0) return answer;
+  const lines = (texts: readonly string[]) => texts.map((text) => `${text}\r\n`).join("");
+  return `${answer.slice(0, at)}${lines(refused.slice(0, ours))}${answer.slice(at)}${lines(refused.slice(ours + 1))}`;
+}
+
+/** Our own origin instead of what a relay copied from the other side: the id stays, the version rises. RFC 3264 §8 */
+export const withOrigin = (sdp: Sdp, sessionId: number, version: number): Sdp =>
+  sdp.replace(/^o=\S+ \S+ \S+ /m, `o=- ${sessionId} ${version} `).replace(/^s=.*$/m, "s=-");

@@ -1,0 +1,417 @@
+// MediaRelay on rtpengine. A call is one NG call with a tag for each party: "caller", "worker", and one per leg.
+//
+// What the real engine (10.5) taught, and the order of commands below rests on:
+//  a. Every party has a port of its own, so that a leg's late packets never pass for the worker's.
+//  b. An offer to a leg turns the caller's audio away from the worker, and the caller's digits are lost until somebody
+//     answers. The worker's answer said again at once turns it back; the caller's music has no gap meanwhile.
+//  c. After an answer of the leg the worker's stream still reaches the caller beside the leg's: it has to be blocked.
+//  d. Back at the worker after a bridge, an answer alone leaves 200 ms of silence when the caller's audio is
+//     transcoded; offer and answer together do not.
+//  e. The caller is offered on with the one codec it was answered with: else a leg's answer changes what is sent to it.
+//  f. rtpengine copies the other side's origin line; a dialog needs its own (RFC 3264 §8).
+
+import type { CallId, LegId } from "../../../kernel/ids.ts";
+import type { Log } from "../../../kernel/log.ts";
+import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
+import type { Anchored, DtmfPressed, MediaRelay, MediaSide } from "../../boundary/media-relay.ts";
+import type { MediaAddresses, RtpAddress } from "../../core/media/addresses.ts";
+import type { MediaFailure } from "../../core/media/media-failure.ts";
+import {
+  type AudioCodec,
+  type AudioDescription,
+  answerDirection,
+  type Direction,
+  firstG711,
+  PCMU,
+  readAudio,
+  refuseOtherStreams,
+  type Sdp,
+  withOrigin,
+  writeAudio,
+} from "../../core/media/sdp.ts";
+import { DtmfListener, type LoggedDigit } from "./dtmf-listener.ts";
+import { NG_LIMITS, NgClient, type NgLimits, type NgReply, type NgValue } from "./ng-client.ts";
+
+export interface RtpengineOptions {
+  readonly ng: RtpAddress;
+  readonly dtmfLog: RtpAddress;
+  readonly limits?: NgLimits;
+  /** Releases that found no relay are tried again this often, until it is back. */
+  readonly releaseAgainAfterMs?: number;
+}
+
+/** One party as rtpengine is told: its address, the codecs it accepted, its direction. Plain data, for a twin to take up. */
+interface Party {
+  readonly audio: AudioDescription;
+  /** Our side of what it was told: rtpengine's port for it. */
+  readonly relay: RtpAddress;
+  readonly tag: string;
+}
+
+interface RelayedCall {
+  caller: Party;
+  callerVersion: number;
+  worker: Party;
+  /** Legs that were offered: their ports. */
+  readonly offered: Map<LegId, { readonly relay: RtpAddress; version: number }>;
+  bridged: { readonly leg: LegId; party: Party } | undefined;
+}
+
+const CALLER = "caller";
+const WORKER = "worker";
+const LEG_PREFIX = "leg-";
+const legTag = (leg: LegId): string => `${LEG_PREFIX}${leg}`;
+
+const FLAGS = ["port-latching", "strict-source", "allow-transcoding"];
+const REPLACED = { ICE: "remove", replace: ["origin", "session-connection"], flags: FLAGS } as const;
+const RELEASES_WAITING_MAX = 10_000;
+
+export class RtpengineMediaRelay implements MediaRelay {
+  readonly #ng: NgClient;
+  readonly #dtmf: DtmfListener;
+  readonly #log: Log;
+  readonly #calls = new Map<CallId, RelayedCall>();
+  /** The last command of each call: commands of one call go one after the other. */
+  readonly #turns = new Map<CallId, Promise<unknown>>();
+  readonly #listeners: ((event: DtmfPressed) => void)[] = [];
+  readonly #releaseAgain = new Set<CallId>();
+  readonly #releaseTimer: NodeJS.Timeout;
+
+  private constructor(ng: NgClient, dtmf: DtmfListener, log: Log, releaseAgainAfterMs: number) {
+    this.#ng = ng;
+    this.#dtmf = dtmf;
+    this.#log = log;
+    this.#releaseTimer = setInterval(() => void this.#releaseLeftOvers(), releaseAgainAfterMs);
+    this.#releaseTimer.unref();
+  }
+
+  /** Does not wait for rtpengine to be there: `health` says. @throws EADDRINUSE when the DTMF address is taken */
+  static async open(options: RtpengineOptions, log: Log): Promise<RtpengineMediaRelay> {
+    let relay: RtpengineMediaRelay | undefined;
+    const dtmf = await DtmfListener.open(options.dtmfLog, (digit) => relay?.pressed(digit));
+    const ng = await NgClient.open(options.ng, options.limits ?? NG_LIMITS);
+    relay = new RtpengineMediaRelay(ng, dtmf, log, options.releaseAgainAfterMs ?? 5_000);
+    return relay;
+  }
+
+  get dtmfLog(): RtpAddress {
+    return this.#dtmf.address;
+  }
+
+  anchor(call: CallId, callerOffer: Sdp, worker: RtpAddress): Promise<Outcome<Anchored, MediaFailure>> {
+    return this.#inTurn(call, async () => {
+      const caller = readUsable(callerOffer);
+      if (!caller.ok) return caller;
+      const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"]);
+      if (!offered.ok) return offered;
+      const workerAudio = workerSays(worker, offered.value.dtmfPayloadType);
+      const answered = await this.#answer(call, CALLER, WORKER, workerAudio, answerDirection(caller.value.direction));
+      if (!answered.ok) return answered;
+
+      const before = this.#calls.get(call);
+      const relayed: RelayedCall = {
+        caller: { audio: caller.value, relay: answered.value.audio.address, tag: CALLER },
+        callerVersion: (before?.callerVersion ?? 0) + 1,
+        worker: { audio: workerAudio, relay: offered.value.address, tag: WORKER },
+        offered: new Map(),
+        bridged: undefined,
+      };
+      this.#calls.set(call, relayed);
+      const { dtmfPayloadType } = caller.value;
+      return succeed({
+        answerForCaller: this.#toCaller(call, relayed, answered.value.sdp, callerOffer),
+        workerSendsTo: relayed.worker.relay,
+        ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
+        media: addressesOf(relayed),
+      });
+    });
+  }
+
+  offer(call: CallId, leg: LegId): Promise<Outcome<Sdp, MediaFailure>> {
+    return this.#inTurn(call, async () => {
+      const relayed = this.#calls.get(call);
+      if (relayed === undefined) return fail({ code: "media.not-anchored" });
+      const tag = legTag(leg);
+      const offered = await this.#request("offer", call, {
+        ...REPLACED,
+        "from-tag": CALLER,
+        "to-tag": tag,
+        sdp: say(relayed.caller.audio, "sendrecv"),
+        // telephone-event: a leg may press keys even where the caller cannot.
+        codec: { transcode: ["PCMU", "PCMA", "telephone-event"] },
+      });
+      if (!offered.ok) return offered;
+      const sdp = String(offered.value.sdp ?? "");
+      const audio = readAudio(sdp);
+      if (!audio.ok) return refused("offer", "no usable SDP from the relay");
+
+      const far = relayed.bridged?.party ?? relayed.worker;
+      const back = await this.#answer(call, CALLER, far.tag, far.audio); // b
+      if (!back.ok) return back;
+      if (back.value.audio.address.port !== relayed.caller.relay.port) {
+        // The relay was restarted and knew nothing: this was a new call, on a port that the caller never heard of.
+        await this.#request("delete", call, {});
+        this.#calls.delete(call);
+        return fail({ code: "media.not-anchored" });
+      }
+      const version = (relayed.offered.get(leg)?.version ?? 0) + 1;
+      relayed.offered.set(leg, { relay: audio.value.address, version });
+      return succeed(withOrigin(sdp, sessionIdOf(call, leg), version));
+    });
+  }
+
+  bridge(call: CallId, leg: LegId, answer: Sdp): Promise<Outcome<{ readonly media: MediaAddresses }, MediaFailure>> {
+    return this.#inTurn(call, async () => {
+      const relayed = this.#calls.get(call);
+      if (relayed === undefined) return fail({ code: "media.not-anchored" });
+      const offered = relayed.offered.get(leg);
+      if (offered === undefined) return fail({ code: "media.no-such-leg", leg });
+      const audio = readUsable(answer);
+      if (!audio.ok) return audio;
+
+      const tag = legTag(leg);
+      const before = relayed.bridged === undefined ? relayed.worker : relayed.bridged.party;
+      if (before.tag !== tag) {
+        const blocked = await this.#request("block media", call, { "from-tag": before.tag }); // c
+        if (!blocked.ok) return blocked;
+      }
+      const answered = await this.#answer(call, CALLER, tag, audio.value);
+      if (!answered.ok) {
+        await this.#request("unblock media", call, { "from-tag": before.tag });
+        return answered;
+      }
+      relayed.bridged = { leg, party: { audio: audio.value, relay: offered.relay, tag } };
+      return succeed({ media: addressesOf(relayed) });
+    });
+  }
+
+  park(
+    call: CallId,
+    leg: LegId | undefined,
+  ): Promise<Outcome<{ readonly workerSendsTo: RtpAddress; readonly media: MediaAddresses }, MediaFailure>> {
+    return this.#inTurn(call, async () => {
+      const relayed = this.#calls.get(call);
+      if (relayed === undefined) return fail({ code: "media.not-anchored" });
+      const dropped = leg === undefined ? [...relayed.offered.keys()] : [leg];
+      for (const each of dropped) {
+        if (!relayed.offered.delete(each)) continue;
+        const gone = await this.#request("delete", call, { "from-tag": legTag(each) });
+        if (!gone.ok && gone.failure.code === "media.relay-away") return gone;
+        if (relayed.bridged?.leg !== each) continue;
+        relayed.bridged = undefined;
+        const back = await this.#backToWorker(call, relayed);
+        if (!back.ok) return back;
+      }
+      return succeed({ workerSendsTo: relayed.worker.relay, media: addressesOf(relayed) });
+    });
+  }
+
+  reoffer(call: CallId, side: MediaSide, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
+    return this.#inTurn(call, async () => {
+      const relayed = this.#calls.get(call);
+      if (relayed === undefined) return fail({ code: "media.not-anchored" });
+      return side === "caller"
+        ? this.#reofferOfCaller(call, relayed, offer)
+        : this.#reofferOfLeg(call, relayed, side, offer);
+    });
+  }
+
+  async #reofferOfCaller(call: CallId, relayed: RelayedCall, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
+    const caller = readUsable(offer, relayed.caller.audio.codecs[0]);
+    if (!caller.ok) return caller;
+    const far = relayed.bridged?.party ?? relayed.worker;
+    const offered = await this.#offer(call, CALLER, far.tag, caller.value, ["PCMU", "PCMA"]);
+    if (!offered.ok) return offered;
+    const answered = await this.#answer(call, CALLER, far.tag, far.audio, answerDirection(caller.value.direction));
+    if (!answered.ok) return answered;
+    relayed.caller = { ...relayed.caller, audio: caller.value, relay: answered.value.audio.address };
+    relayed.callerVersion++;
+    return succeed(this.#toCaller(call, relayed, answered.value.sdp, offer));
+  }
+
+  async #reofferOfLeg(call: CallId, relayed: RelayedCall, leg: LegId, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
+    const bridged = relayed.bridged;
+    const known = relayed.offered.get(leg);
+    if (bridged?.leg !== leg || known === undefined) return fail({ code: "media.no-such-leg", leg });
+    const audio = readUsable(offer, bridged.party.audio.codecs[0]);
+    if (!audio.ok) return audio;
+    const { tag } = bridged.party;
+    const offered = await this.#offer(call, tag, CALLER, audio.value, [relayed.caller.audio.codecs[0]?.name ?? "PCMU"]);
+    if (!offered.ok) return offered;
+    const direction = answerDirection(audio.value.direction);
+    const answered = await this.#answer(call, tag, CALLER, relayed.caller.audio, direction);
+    if (!answered.ok) return answered;
+    bridged.party = { ...bridged.party, audio: audio.value };
+    known.version++;
+    return succeed(refuseOtherStreams(withOrigin(answered.value.sdp, sessionIdOf(call, leg), known.version), offer));
+  }
+
+  async release(call: CallId): Promise<void> {
+    await this.#inTurn(call, async () => {
+      this.#calls.delete(call);
+      const gone = await this.#request("delete", call, {});
+      if (!gone.ok && gone.failure.code === "media.relay-away") {
+        if (this.#releaseAgain.size < RELEASES_WAITING_MAX) this.#releaseAgain.add(call);
+        else this.#log.warn("media.release-forgotten", { callId: call, waiting: RELEASES_WAITING_MAX });
+      }
+      return succeed(undefined);
+    });
+  }
+
+  /** After a restart: releases the calls that rtpengine still holds and nobody knows. Returns how many. */
+  async releaseStrangers(isKnown: (call: CallId) => boolean): Promise<Outcome<number, MediaFailure>> {
+    const listed = await this.#ng.request({ command: "list", limit: 10_000 });
+    if (!listed.ok) return listed;
+    const calls = Array.isArray(listed.value.calls) ? listed.value.calls.map((call) => String(call) as CallId) : [];
+    const strangers = calls.filter((call) => !isKnown(call));
+    for (const call of strangers) await this.release(call);
+    return succeed(strangers.length);
+  }
+
+  onDtmf(listener: (event: DtmfPressed) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** From the DTMF log. */
+  pressed({ ngCallId, sourceTag, digit, durationMs }: LoggedDigit): void {
+    const call = ngCallId as CallId;
+    if (!this.#calls.has(call) || sourceTag === WORKER) return;
+    const side = sourceTag === CALLER ? "caller" : (sourceTag.slice(LEG_PREFIX.length) as LegId);
+    for (const listener of this.#listeners) listener({ call, side, digit, durationMs });
+  }
+
+  async health(): Promise<Outcome<void, MediaFailure>> {
+    const pong = await this.#ng.request({ command: "ping" });
+    return pong.ok ? succeed(undefined) : pong;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#releaseTimer);
+    await this.#ng.close();
+    await this.#dtmf.close();
+  }
+
+  async #backToWorker(call: CallId, relayed: RelayedCall): Promise<Outcome<unknown, MediaFailure>> {
+    const unblocked = await this.#request("unblock media", call, { "from-tag": WORKER });
+    if (!unblocked.ok) return unblocked;
+    const { caller, worker } = relayed;
+    const offered = await this.#offer(call, CALLER, WORKER, caller.audio, ["PCMU"]); // d
+    if (!offered.ok) return offered;
+    return this.#answer(call, CALLER, WORKER, worker.audio, answerDirection(caller.audio.direction));
+  }
+
+  async #offer(
+    call: CallId,
+    from: string,
+    to: string,
+    audio: AudioDescription,
+    transcode: readonly string[],
+  ): Promise<Outcome<AudioDescription, MediaFailure>> {
+    const codec = { transcode };
+    const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio), codec };
+    const reply = await this.#request("offer", call, asked);
+    if (!reply.ok) return reply;
+    const offered = readAudio(String(reply.value.sdp ?? ""));
+    return offered.ok ? offered : refused("offer", "no usable SDP from the relay");
+  }
+
+  async #answer(
+    call: CallId,
+    from: string,
+    to: string,
+    audio: AudioDescription,
+    direction?: Direction,
+  ): Promise<Outcome<{ sdp: Sdp; audio: AudioDescription }, MediaFailure>> {
+    const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio, direction) };
+    const reply = await this.#request("answer", call, asked);
+    if (!reply.ok) return reply;
+    const sdp = String(reply.value.sdp ?? "");
+    const answered = readAudio(sdp);
+    return answered.ok ? succeed({ sdp, audio: answered.value }) : refused("answer", "no usable SDP from the relay");
+  }
+
+  #request(
+    command: string,
+    call: CallId,
+    rest: Readonly<Record<string, NgValue>>,
+  ): Promise<Outcome<NgReply, MediaFailure>> {
+    return this.#ng.request({ command, "call-id": call, ...rest });
+  }
+
+  #toCaller(call: CallId, relayed: RelayedCall, sdp: Sdp, offer: Sdp): Sdp {
+    return refuseOtherStreams(withOrigin(sdp, sessionIdOf(call, CALLER), relayed.callerVersion), offer);
+  }
+
+  /** Commands of one call in the order in which they were asked. */
+  #inTurn<Value>(
+    call: CallId,
+    command: () => Promise<Outcome<Value, MediaFailure>>,
+  ): Promise<Outcome<Value, MediaFailure>> {
+    const turn = (this.#turns.get(call) ?? Promise.resolve()).catch(() => {}).then(command);
+    this.#turns.set(call, turn);
+    void turn.finally(() => {
+      if (this.#turns.get(call) === turn) this.#turns.delete(call);
+    });
+    return turn;
+  }
+
+  async #releaseLeftOvers(): Promise<void> {
+    for (const call of [...this.#releaseAgain]) {
+      if (!this.#calls.has(call)) {
+        const gone = await this.#request("delete", call, {});
+        if (!gone.ok && gone.failure.code === "media.relay-away") return; // still away
+      }
+      this.#releaseAgain.delete(call);
+    }
+  }
+}
+
+const refused = (command: string, detail: string) =>
+  fail<MediaFailure>({ code: "media.relay-refused", command, detail });
+
+/**
+ * One party's SDP with the one codec that we use with it. PCMU before PCMA, whatever the order: the worker speaks PCMU,
+ * and a transcoded call costs twice the CPU (RFC 3264 §6.1 lets the answerer choose).
+ */
+function readUsable(sdp: Sdp, usedBefore?: AudioCodec): Outcome<AudioDescription, MediaFailure> {
+  const read = readAudio(sdp);
+  if (!read.ok) return read;
+  const audio = read.value;
+  if (audio.transport !== "RTP/AVP") return fail({ code: "media.transport-unsupported", transport: audio.transport });
+  if (audio.address.port === 0)
+    return fail({ code: "media.sdp-unreadable", detail: "the audio stream is switched off" });
+  const usable = audio.codecs.filter((codec) => firstG711([codec]) !== undefined);
+  const codec =
+    usable.find(({ name }) => name === usedBefore?.name) ?? usable.find(({ name }) => name === "PCMU") ?? usable[0];
+  if (codec === undefined)
+    return fail({ code: "media.no-common-codec", offered: audio.codecs.map(({ name }) => name) });
+  return succeed({ ...audio, codecs: [codec] });
+}
+
+function say(audio: AudioDescription, direction: Direction = audio.direction): Sdp {
+  const { address, codecs, dtmfPayloadType } = audio;
+  return writeAudio({ address, codecs, direction, ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }) });
+}
+
+const workerSays = (address: RtpAddress, dtmfPayloadType: number | undefined): AudioDescription => ({
+  address,
+  transport: "RTP/AVP",
+  codecs: [PCMU],
+  direction: "sendrecv",
+  ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
+});
+
+const addressesOf = ({ caller, worker, bridged }: RelayedCall): MediaAddresses => {
+  const far = bridged?.party ?? worker;
+  return {
+    caller: { relay: caller.relay, remote: caller.audio.address },
+    far: { relay: far.relay, remote: far.audio.address },
+  };
+};
+
+/** The same for the life of a dialog, on whichever host: FNV-1a over call and party. */
+function sessionIdOf(call: CallId, party: string): number {
+  let hash = 0x811c9dc5;
+  for (const character of `${call}/${party}`) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
+  return hash >>> 0;
+}
