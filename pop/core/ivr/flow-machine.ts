@@ -7,7 +7,7 @@
 // D. A `played` for any play but the newest is late news and changes nothing.
 // E. Keys: one pressed during the prompt of a menu or collect stops the prompt and counts (barge-in). One pressed
 //    during a play activity does not cut it short, but is kept for the next menu or collect, which then skips its
-//    prompt. Kept keys are forgotten when they fit nothing, after any wrong or missing input, and by queue and transfer.
+//    prompt. Kept keys are forgotten when they fit nothing, when an activity fails, and by queue and transfer.
 // F. Notes never hold a hidden value or a telephone number (flow-values.ts).
 
 import { asId } from "../../../kernel/ids.ts";
@@ -404,7 +404,7 @@ function again(
   before: readonly FlowEffect[],
 ): FlowStep {
   const { activity: id, attempt } = state;
-  const run: Run = { ...state.run, typedAhead: "", habitKey: "" };
+  const run: Run = { ...state.run, habitKey: "" };
   if (attempt < activity.attemptsMax) {
     const prompts =
       activity.kind === "menu" && what === "no-match"
