@@ -69,7 +69,7 @@ export class PopMetrics {
     });
 
     function gauge(name: string, help: string, value: () => number): void {
-      const own = new Gauge({ name, help, registers, collect: () => own.set(value()) });
+      const own: Gauge = new Gauge({ name, help, registers, collect: () => own.set(value()) });
     }
   }
 

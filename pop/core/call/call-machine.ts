@@ -304,6 +304,7 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
       });
       return turn.start("call.ring", far.party.ringTimeoutMs);
     case "leg-offer-failed":
+      if (far.name !== "preparing") return;
       return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: input.failure.code });
     case "leg-ringing":
       if (far.name === "ringing") turn.tell("leg.ringing", { ...whoIs(far.party), status: String(input.status) });
@@ -314,6 +315,7 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
       turn.run({ far: { ...far, name: "joining" } });
       return turn.do({ kind: "bridge", leg: far.leg, answer: input.sdp });
     case "leg-failed":
+      if (far.name !== "ringing") return;
       return farFailed(turn, far, {
         failure: isRefusal(input.status) ? "rejected" : "unreachable",
         sipStatus: input.status,
@@ -321,10 +323,12 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
       });
     case "leg-hung-up":
       if (far.name === "talking") return farLeft(turn, far, input.reason);
+      if (far.name !== "joining") return;
       return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: "leg.hung-up" });
     case "bridged":
       return far.name === "joining" ? bridged(turn, far, input.media, input.codec) : undefined;
     case "bridge-failed":
+      if (far.name !== "joining") return;
       turn.do({ kind: "hang-up", side: far.leg, code: input.failure.code });
       return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: input.failure.code });
     default:

@@ -12,7 +12,7 @@ import type {
   TrunkId,
 } from "../../../kernel/ids.ts";
 import type { UnixMs } from "../../../kernel/units.ts";
-import type { FlowState } from "../ivr/flow-machine.ts";
+import type { FlowState } from "../ivr/flow-state.ts";
 import type { PlayId, Prompt } from "../media/prompt.ts";
 import type { Sdp } from "../media/sdp.ts";
 import type { MediaLegRecord, Segment } from "./contact-record.ts";

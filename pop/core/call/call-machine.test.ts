@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { rehearse, SAID } from "./call-rehearsal.ts";
+import type { ContactRecord } from "./contact-record.ts";
+
+const IN_QUEUE = ["anchored", "acked", "presses 1", "place 1"];
+const RINGING = [...IN_QUEUE, "offer 1", "leg 1 offer ready", "leg 1 rings"];
+const TALKING = [...RINGING, "leg 1 answers", "leg 1 bridged"];
+
+const story = (said: readonly string[]): string => `\n${rehearse(said).lines.join("\n")}\n`;
+
+function recordOf(said: readonly string[]): ContactRecord {
+  const ended = rehearse(said).effects.filter((effect) => effect.kind === "ended");
+  assert.equal(ended.length, 1, "exactly one record");
+  return (ended[0] as Extract<(typeof ended)[0], { kind: "ended" }>).record;
+}
+
+test("a caller is greeted, queued, offered, joined with an agent, and hangs up", () => {
+  assert.equal(
+    story([...TALKING, "caller hangs up"]),
+    `
+arrives -> anchor, start call.setup 5000
+anchored -> answer, start call.ack 1000, start call.limit 3600000
+acked -> play acme/welcome
+presses 1 -> stop-playing, play music/default forever, report enqueue, start call.routing 10000, start flow.wait 60000
+place 1 -> 
+offer 1 -> offer-leg c1.1
+leg 1 offer ready -> invite c1.1, start call.ring 15000
+leg 1 rings -> 
+leg 1 answers -> bridge c1.1
+leg 1 bridged -> report offer-accepted o1, stop-playing
+caller hangs up -> hang-up c1.1 normal, report agent-released o1, release-media, ended by caller normal
+`,
+  );
+});
+
+test("the contact record tells the segments in order, without a gap", () => {
+  const record = recordOf([...TALKING, "caller hangs up"]);
+  assert.deepEqual(
+    record.segments.map(({ kind, outcome, startedAtUnixMs, endedAtUnixMs }) => [
+      kind,
+      outcome,
+      startedAtUnixMs,
+      endedAtUnixMs,
+    ]),
+    [
+      ["flow", "ended", 2_000, 4_000],
+      ["ringing", "answered", 6_000, 10_000],
+      ["queue", "answered", 4_000, 10_000],
+      ["agent", "ended", 10_000, 11_000],
+    ],
+  );
+  assert.deepEqual(
+    record.media.map(({ leg, localAddress }) => [leg, localAddress]),
+    [
+      ["caller", "127.10.1.11:30000"],
+      ["agent", "127.10.1.11:30002"],
+    ],
+  );
+});
+
+test("an agent who is busy is reported as rejected; the caller keeps music and place, and the next agent is rung", () => {
+  assert.equal(
+    story([...RINGING, "leg 1 busy", "offer 2", "leg 2 offer ready", "leg 2 answers", "leg 2 bridged"])
+      .split("\n")
+      .slice(-6, -1)
+      .join("\n"),
+    `leg 1 busy -> park c1.1, report o1 rejected
+offer 2 -> offer-leg c1.2
+leg 2 offer ready -> invite c1.2, start call.ring 15000
+leg 2 answers -> bridge c1.2
+leg 2 bridged -> report offer-accepted o2, stop-playing`,
+  );
+});
+
+test("an agent who does not answer is cancelled and reported", () => {
+  assert.match(story([...RINGING, "call.ring"]), /call.ring -> cancel-leg c1.1, park c1.1, report o1 no-answer\n$/);
+});
+
+test("a caller who leaves while the agent rings: the agent's phone stops, the region hears of both", () => {
+  assert.match(
+    story([...RINGING, "caller hangs up"]),
+    /caller hangs up -> cancel-leg c1.1, park c1.1, report o1 contact-gone, report cancel abandoned, release-media, ended by caller abandoned\n$/,
+  );
+});
+
+test("an agent who hangs up first: the flow ends, and so does the call, by the agent", () => {
+  assert.match(
+    story([...TALKING, "leg 1 hangs up"]),
+    /leg 1 hangs up -> park c1.1, report agent-released o1, hang-up caller normal, release-media, ended by agent normal\n$/,
+  );
+});
+
+test("an offer for a call that has gone is answered, or the agent would stay reserved", () => {
+  assert.match(story([...IN_QUEUE, "caller hangs up", "offer 1"]), /offer 1 -> report o1 contact-gone\n$/);
+});
+
+test("an offer withdrawn while it rings stops the phone; one that was answered stays", () => {
+  assert.match(
+    story([...RINGING, "offer 1 withdrawn"]),
+    /withdrawn -> cancel-leg c1.1, park c1.1, report o1 contact-gone\n$/,
+  );
+  assert.match(story([...TALKING, "offer 1 withdrawn"]), /withdrawn -> \n$/);
+});
+
+test("an answer after the ring timeout changes nothing", () => {
+  assert.match(story([...RINGING, "call.ring", "leg 1 answers"]), /leg 1 answers -> \n$/);
+});
+
+test("a region that does not answer: the flow's failure path, and the contact is taken back", () => {
+  assert.match(
+    story(["anchored", "acked", "presses 1", "call.routing"]),
+    /call.routing -> report cancel released, stop-playing, hang-up caller normal, .*ended by flow normal\n$/,
+  );
+});
+
+test("a transfer that is refused follows the flow's failure path", () => {
+  assert.match(
+    story(["anchored", "acked", "presses 9", "leg 1 offer ready", "leg 1 busy"]),
+    /leg 1 busy -> park c1.1, .*hang-up caller/,
+  );
+});
+
+test("a relay that is away: 503, and a record of a call that was never answered", () => {
+  const said = ["anchor fails"];
+  assert.match(
+    story(said),
+    /anchor fails -> reject 503 media.relay-away, release-media, ended by system media.relay-away\n$/,
+  );
+  assert.equal(recordOf(said).answeredAtUnixMs, undefined);
+});
+
+test("hold: the relay answers the caller's new offer; a request without one gets our last answer", () => {
+  assert.match(story([...TALKING, "caller re-offers"]), /-> reoffer caller\n$/);
+  assert.match(story([...TALKING, "caller re-offers", "re-offer answered"]), /-> answer-reoffer caller\n$/);
+  assert.match(story([...TALKING, "caller asks for an offer"]), /-> answer-reoffer caller\n$/);
+});
+
+test("a media worker that comes back is told again what plays, but not into a conversation", () => {
+  assert.match(story([...IN_QUEUE, "worker back"]), /worker back -> reattach-worker, play music\/default forever\n$/);
+  assert.match(story([...TALKING, "worker back"]), /worker back -> \n$/);
+});
+
+const anyStory = fc.array(fc.constantFrom(...Object.keys(SAID)), { maxLength: 40 });
+/** Most random stories die at once: these get somewhere first. */
+const anyLongStory = fc
+  .tuple(fc.constantFrom([], IN_QUEUE, RINGING, TALKING), anyStory)
+  .map(([first, rest]) => [...first, ...rest]);
+
+test("property: whatever happens, in whatever order, a call keeps its invariants and ends when the caller hangs up", () => {
+  fc.assert(
+    fc.property(anyLongStory, (said) => {
+      const { effects, state } = rehearse([...said, "caller hangs up"]);
+      assert.equal(state.phase.name, "ended");
+
+      // (a) one end, and after it only answers to offers that come too late
+      const end = effects.findIndex(({ kind }) => kind === "ended");
+      assert.equal(effects.filter(({ kind }) => kind === "ended").length, 1);
+      assert.ok(effects.slice(end + 1).every(({ kind }) => kind === "report"));
+
+      // (b) every leg that was invited is over: by us, or because it said so itself
+      const overBySelf = new Set(
+        said.flatMap((name) => {
+          const input = SAID[name];
+          return input?.kind === "leg-failed" || input?.kind === "leg-hung-up" ? [input.leg] : [];
+        }),
+      );
+      for (const invited of effects.filter((effect) => effect.kind === "invite")) {
+        const { leg } = invited as { leg: string };
+        const ended = effects.some(
+          (effect) =>
+            (effect.kind === "cancel-leg" && effect.leg === leg) || (effect.kind === "hang-up" && effect.side === leg),
+        );
+        assert.ok(ended || overBySelf.has(leg as never), `leg ${leg} is left up`);
+      }
+
+      // (c) every offer taken up is failed, or accepted and released, as often as it was accepted
+      const reports = effects.flatMap((effect) => (effect.kind === "report" ? [effect.report] : []));
+      const count = (kind: string) => reports.filter((report) => report.kind === kind).length;
+      const taken = effects.filter((effect) => effect.kind === "tell" && effect.event.name === "agent.offered").length;
+      assert.equal(count("offer-accepted"), count("agent-released"));
+      assert.ok(count("offer-failed") + count("agent-released") >= taken, "an offer is left open");
+
+      // (d) a contact in a queue leaves it
+      const enqueued = reports.filter(({ kind }) => kind === "enqueue").length;
+      const left =
+        reports.filter(({ kind }) => kind === "cancel" || kind === "offer-accepted").length +
+        effects.filter((effect) => effect.kind === "tell" && effect.event.name === "queue.refused").length;
+      assert.equal(enqueued, left);
+
+      // (e) media is released once, and events are numbered without a hole
+      assert.equal(effects.filter(({ kind }) => kind === "release-media").length, 1);
+      const numbers = effects.flatMap((effect) => (effect.kind === "tell" ? [effect.event.sequence] : []));
+      assert.deepEqual(
+        numbers,
+        numbers.map((_, index) => index),
+      );
+    }),
+    { numRuns: 2_000 },
+  );
+});
