@@ -217,8 +217,47 @@ describe("rtpengine carries media as a MediaRelay promises", { skip }, () => {
     }
   });
 
-  test("a third party's packets to the caller's port reach nobody", async () => {
+  test("a leg that sends before it answers is not heard", async () => {
     const scene = await Scene.open(own.relay);
+    try {
+      const phone = await scene.agent();
+      const answer = phone.answer(gained(await scene.relay.offer(scene.call, leg("a"))));
+      const startMs = performance.now();
+      phone.tone(AGENT_HZ);
+      await passed(300);
+      assert.ok(scene.caller.listening.toneShare(WORKER_HZ, { fromMs: startMs }) > 0.97);
+      assert.equal(scene.caller.listening.ssrcs({ fromMs: startMs }).length, 1);
+      gained(await scene.relay.bridge(scene.call, leg("a"), answer));
+      await scene.hears(scene.caller, AGENT_HZ);
+    } finally {
+      await scene.close();
+    }
+  });
+
+  test("a second leg takes the first one's place, and the first one's end changes nothing", async () => {
+    const scene = await Scene.open(own.relay);
+    try {
+      const first = await scene.agent();
+      await scene.bridge(leg("a"), first);
+      const second = await scene.agent({ codecs: ["PCMA"] });
+      const answer = second.answer(gained(await scene.relay.offer(scene.call, leg("b"))));
+      await scene.hears(scene.caller, AGENT_HZ);
+      second.tone(1_300);
+      gained(await scene.relay.bridge(scene.call, leg("b"), answer));
+      await scene.hears(scene.caller, 1_300);
+      await scene.hears(second, CALLER_HZ);
+      gained(await scene.relay.park(scene.call, leg("a")));
+      await passed(100);
+      await scene.hears(scene.caller, 1_300);
+      await scene.park(leg("b"));
+    } finally {
+      await scene.close();
+    }
+  });
+
+  test("a third party's packets, once the caller is known, reach nobody", async () => {
+    const scene = await Scene.open(own.relay);
+    await passed(3_000); // so long rtpengine learns where the caller really sends from
     const stranger = await RtpProbe.open({ host: "127.0.0.66" });
     try {
       const ssrcs = scene.worker.listening.ssrcs().length;
@@ -240,13 +279,11 @@ describe("rtpengine carries media as a MediaRelay promises", { skip }, () => {
       await scene.bridge(leg("a"), phone);
       const held = gained(await scene.relay.reoffer(scene.call, "caller", scene.caller.offer("inactive")));
       assert.ok(readAudio(held).ok);
-      scene.caller.mute();
       await passed(100);
       const quietMs = performance.now();
       await passed(200);
       assert.equal(scene.caller.listening.packets.filter(({ atMs }) => atMs > quietMs).length, 0);
       scene.caller.answered(gained(await scene.relay.reoffer(scene.call, "caller", scene.caller.offer())));
-      scene.caller.tone(CALLER_HZ);
       await scene.hears(scene.caller, AGENT_HZ);
       await scene.hears(phone, CALLER_HZ);
       assert.deepEqual(scene.caller.listening.sources(), [`${HOST}:${scene.callerPort}`]);
@@ -263,6 +300,12 @@ describe("rtpengine carries media as a MediaRelay promises", { skip }, () => {
       phone.answered(gained(await scene.relay.reoffer(scene.call, leg("a"), phone.offer("sendonly"))));
       phone.tone(1_300);
       await scene.hears(scene.caller, 1_300);
+      await scene.caller.press("8");
+      await passed(50);
+      assert.deepEqual(
+        scene.digits.map(({ digit }) => digit),
+        ["8"],
+      );
       phone.answered(gained(await scene.relay.reoffer(scene.call, leg("a"), phone.offer())));
       phone.tone(AGENT_HZ);
       await scene.hears(scene.caller, AGENT_HZ);
@@ -278,12 +321,14 @@ describe("rtpengine carries media as a MediaRelay promises", { skip }, () => {
     const movedCaller = await RtpProbe.open({ host: "127.0.0.67" });
     const movedPhone = await RtpProbe.open({ host: "127.0.0.68" });
     try {
-      await scene.bridge(leg("a"), await scene.agent());
+      const phone = await scene.agent();
+      await scene.bridge(leg("a"), phone);
       movedCaller.answered(gained(await scene.relay.reoffer(scene.call, "caller", movedCaller.offer())));
       scene.caller.mute();
       movedCaller.tone(1_300);
       await scene.hears(movedCaller, AGENT_HZ);
       movedPhone.answered(gained(await scene.relay.reoffer(scene.call, leg("a"), movedPhone.offer())));
+      phone.mute();
       movedPhone.tone(1_600);
       await scene.hears(movedPhone, 1_300);
       await scene.hears(movedCaller, 1_600);

@@ -8,7 +8,9 @@
 //  d. Back at the worker after a bridge, an answer alone leaves 200 ms of silence when the caller's audio is
 //     transcoded; offer and answer together do not.
 //  e. The caller is offered on with the one codec it was answered with: else a leg's answer changes what is sent to it.
-//  f. rtpengine copies the other side's origin line; a dialog needs its own (RFC 3264 §8).
+//  f. Directions in SDP do not stop it from sending: a caller on hold is protected by blocking the other party. A leg
+//     on hold is not, since the digits of a blocked caller would be lost; its phone ignores what it gets.
+//  g. rtpengine copies the other side's origin line; a dialog needs its own (RFC 3264 §8).
 
 import type { CallId, LegId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
@@ -55,6 +57,8 @@ interface RelayedCall {
   /** Legs that were offered: their ports. */
   readonly offered: Map<LegId, { readonly relay: RtpAddress; version: number }>;
   bridged: { readonly leg: LegId; party: Party } | undefined;
+  /** Tags whose audio goes nowhere now. */
+  readonly blocked: Set<string>;
 }
 
 const CALLER = "caller";
@@ -115,8 +119,11 @@ export class RtpengineMediaRelay implements MediaRelay {
         worker: { audio: workerAudio, relay: offered.value.address, tag: WORKER },
         offered: new Map(),
         bridged: undefined,
+        blocked: new Set(before?.blocked),
       };
       this.#calls.set(call, relayed);
+      const heard = await this.#blockAsMeant(call, relayed);
+      if (!heard.ok) return heard;
       const { dtmfPayloadType } = caller.value;
       return succeed({
         answerForCaller: this.#toCaller(call, relayed, answered.value.sdp, callerOffer),
@@ -156,6 +163,8 @@ export class RtpengineMediaRelay implements MediaRelay {
       }
       const version = (relayed.offered.get(leg)?.version ?? 0) + 1;
       relayed.offered.set(leg, { relay: audio.value.address, version });
+      const blocked = await this.#blockAsMeant(call, relayed);
+      if (!blocked.ok) return blocked;
       return succeed(withOrigin(sdp, sessionIdOf(call, leg), version));
     });
   }
@@ -170,17 +179,15 @@ export class RtpengineMediaRelay implements MediaRelay {
       if (!audio.ok) return audio;
 
       const tag = legTag(leg);
-      const before = relayed.bridged === undefined ? relayed.worker : relayed.bridged.party;
-      if (before.tag !== tag) {
-        const blocked = await this.#request("block media", call, { "from-tag": before.tag }); // c
-        if (!blocked.ok) return blocked;
-      }
-      const answered = await this.#answer(call, CALLER, tag, audio.value);
+      const before = relayed.bridged;
+      relayed.bridged = { leg, party: { audio: audio.value, relay: offered.relay, tag } };
+      const blocked = await this.#blockAsMeant(call, relayed);
+      const answered = blocked.ok ? await this.#answer(call, CALLER, tag, audio.value) : blocked;
       if (!answered.ok) {
-        await this.#request("unblock media", call, { "from-tag": before.tag });
+        relayed.bridged = before;
+        await this.#blockAsMeant(call, relayed);
         return answered;
       }
-      relayed.bridged = { leg, party: { audio: audio.value, relay: offered.relay, tag } };
       return succeed({ media: addressesOf(relayed) });
     });
   }
@@ -197,6 +204,7 @@ export class RtpengineMediaRelay implements MediaRelay {
         if (!relayed.offered.delete(each)) continue;
         const gone = await this.#request("delete", call, { "from-tag": legTag(each) });
         if (!gone.ok && gone.failure.code === "media.relay-away") return gone;
+        relayed.blocked.delete(legTag(each));
         if (relayed.bridged?.leg !== each) continue;
         relayed.bridged = undefined;
         const back = await this.#backToWorker(call, relayed);
@@ -226,7 +234,8 @@ export class RtpengineMediaRelay implements MediaRelay {
     if (!answered.ok) return answered;
     relayed.caller = { ...relayed.caller, audio: caller.value, relay: answered.value.audio.address };
     relayed.callerVersion++;
-    return succeed(this.#toCaller(call, relayed, answered.value.sdp, offer));
+    const blocked = await this.#blockAsMeant(call, relayed);
+    return blocked.ok ? succeed(this.#toCaller(call, relayed, answered.value.sdp, offer)) : blocked;
   }
 
   async #reofferOfLeg(call: CallId, relayed: RelayedCall, leg: LegId, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
@@ -243,6 +252,8 @@ export class RtpengineMediaRelay implements MediaRelay {
     if (!answered.ok) return answered;
     bridged.party = { ...bridged.party, audio: audio.value };
     known.version++;
+    const blocked = await this.#blockAsMeant(call, relayed);
+    if (!blocked.ok) return blocked;
     return succeed(refuseOtherStreams(withOrigin(answered.value.sdp, sessionIdOf(call, leg), known.version), offer));
   }
 
@@ -292,12 +303,30 @@ export class RtpengineMediaRelay implements MediaRelay {
   }
 
   async #backToWorker(call: CallId, relayed: RelayedCall): Promise<Outcome<unknown, MediaFailure>> {
-    const unblocked = await this.#request("unblock media", call, { "from-tag": WORKER });
+    const unblocked = await this.#blockAsMeant(call, relayed);
     if (!unblocked.ok) return unblocked;
     const { caller, worker } = relayed;
     const offered = await this.#offer(call, CALLER, WORKER, caller.audio, ["PCMU"]); // d
     if (!offered.ok) return offered;
     return this.#answer(call, CALLER, WORKER, worker.audio, answerDirection(caller.audio.direction));
+  }
+
+  /** Who must not be heard now (c, f), and only they, is blocked. */
+  async #blockAsMeant(call: CallId, relayed: RelayedCall): Promise<Outcome<void, MediaFailure>> {
+    const { caller, worker, bridged, offered, blocked } = relayed;
+    const meant = new Set<string>();
+    if (bridged !== undefined || !receives(caller)) meant.add(worker.tag);
+    // A leg that only rings may send already, an announcement of its network say; one that was replaced may go on.
+    for (const leg of offered.keys()) if (bridged?.leg !== leg || !receives(caller)) meant.add(legTag(leg));
+    for (const tag of new Set([...blocked, ...meant])) {
+      if (blocked.has(tag) === meant.has(tag)) continue;
+      const command = meant.has(tag) ? "block media" : "unblock media";
+      const done = await this.#request(command, call, { "from-tag": tag });
+      if (!done.ok) return done;
+      if (meant.has(tag)) blocked.add(tag);
+      else blocked.delete(tag);
+    }
+    return succeed(undefined);
   }
 
   async #offer(
@@ -365,6 +394,8 @@ export class RtpengineMediaRelay implements MediaRelay {
     }
   }
 }
+
+const receives = ({ audio }: Party): boolean => audio.direction === "sendrecv" || audio.direction === "recvonly";
 
 const refused = (command: string, detail: string) =>
   fail<MediaFailure>({ code: "media.relay-refused", command, detail });

@@ -39,6 +39,9 @@ export function rtpengineArguments(host: RtpengineHost): readonly string[] {
     `--port-min=${host.rtpPorts.first}`,
     `--port-max=${host.rtpPorts.last}`,
     "--delete-delay=0",
+    // For three seconds a source that is more like the SDP wins; after that no other is heard (with strict-source).
+    // "delayed", the default, sends the caller's audio to a stranger meanwhile; with "immediate" one stray packet mutes the caller.
+    "--endpoint-learning=heuristic",
     `--timeout=${silenceSeconds}`,
     `--silent-timeout=${silenceSeconds}`,
     `--offer-timeout=${silenceSeconds}`,
