@@ -35,7 +35,7 @@ export const apply: Command = {
   help: `Applies every document of the files together: either all of them or, if one is wrong, none, and then every mistake is
 listed with its file and line. "-" reads standard input.
 
-  --tenant ID     whose objects they are (default: what the documents say in "tenant:")
+  --tenant ID     whose objects they are (default: the tenant document among them)
   --json          the control plane's answer as it is
 ${REGION_HELP}
 
@@ -57,7 +57,7 @@ Exit: 0 applied · 65 refused · 66 a file cannot be read · 69 no control plane
       if (answer.status >= 400 && refused.success) {
         const lines = refused.data.mistakes.map(({ document, kind, id, path, message }) => {
           const place = placeOf(own, document, path);
-          const what = [kind, id].filter((part) => part !== undefined).join(" ");
+          const what = [kind, id].filter((part) => part !== undefined && part !== "").join(" ");
           return `${place}: ${what === "" ? "" : `${what}: `}${path === "" ? "" : `${path}: `}${message}`;
         });
         throw new CommandEnd(
@@ -69,15 +69,16 @@ Exit: 0 applied · 65 refused · 66 a file cannot be read · 69 no control plane
       if (answer.status >= 300) throw new CommandEnd(EXIT.data, complaintOf(answer));
       if (invocation.values.json === true) continue;
       const applied = AppliedSchema.parse(answer.body);
-      if (applied.changed.length > 0)
+      const changed = applied.changed.filter(({ change }) => change !== "unchanged");
+      if (changed.length > 0)
         print(
           table(
             ["kind", "id", "change"],
-            applied.changed.map(({ kind, id, change }) => [kind, id, change]),
+            changed.map(({ kind, id, change }) => [kind, id, change]),
           ),
         );
       print(
-        applied.changed.length === 0
+        changed.length === 0
           ? `tenant ${tenant}: nothing to change, version ${applied.version}`
           : `tenant ${tenant}: version ${applied.version}`,
       );
@@ -97,16 +98,27 @@ function readFile(file: string): string {
   }
 }
 
-/** A tenant's documents in their order; the option counts for those that name none. */
+/**
+ * A tenant's documents in their order. Whose a document is says the option, else the tenant document of its file, else
+ * the only tenant document of all the files.
+ */
 function groupByTenant(
   documents: readonly ObjectDocument[],
   option: string | undefined,
 ): Map<string, ObjectDocument[]> {
+  const named = (of: readonly ObjectDocument[]) => {
+    const tenants = new Set(of.flatMap(({ tenant }) => tenant ?? []));
+    return tenants.size === 1 ? [...tenants][0] : undefined;
+  };
   const groups = new Map<string, ObjectDocument[]>();
   const homeless: string[] = [];
   for (const document of documents) {
-    const tenant = option ?? document.tenant;
-    if (tenant === undefined) homeless.push(`${document.file}:${document.line}: names no tenant; use --tenant ID`);
+    const neighbours = documents.filter(({ file }) => file === document.file);
+    const tenant = option ?? document.tenant ?? named(neighbours) ?? named(documents);
+    if (tenant === undefined)
+      homeless.push(
+        `${document.file}:${document.line}: whose is it? Put a tenant document into the file, or use --tenant ID`,
+      );
     else groups.set(tenant, [...(groups.get(tenant) ?? []), document]);
   }
   if (homeless.length > 0) throw new CommandEnd(EXIT.data, homeless.join("\n"));

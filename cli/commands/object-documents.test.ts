@@ -4,9 +4,8 @@ import { CommandEnd } from "../exit.ts";
 import { placeOf, readDocuments } from "./object-documents.ts";
 
 const TEXT = `# a tenant
-kind: queue
-tenant: acme
-id: sales
+kind: tenant
+id: acme
 groups:
   - afterSeconds: 0
     teams: [one]
@@ -14,7 +13,6 @@ groups:
     teams: [two]
 ---
 kind: flow
-tenant: acme
 id: main
 activities:
   greet:
@@ -28,14 +26,15 @@ test("a mistake is placed by file and line, down to the part that is wrong", () 
     documents.map(({ line, tenant }) => [line, tenant]),
     [
       [2, "acme"],
-      [11, "acme"],
+      [10, undefined],
     ],
   );
-  assert.equal(placeOf(documents, 0, "groups.1.afterSeconds"), "acme.yaml:8");
-  assert.equal(placeOf(documents, 0, "/groups/1/teams/0"), "acme.yaml:9");
-  assert.equal(placeOf(documents, 1, "activities.greet.next"), "acme.yaml:17");
-  assert.equal(placeOf(documents, 1, "activities.greet.missing"), "acme.yaml:16", "what is missing: its parent");
-  assert.equal(placeOf(documents, 1, ""), "acme.yaml:11");
+  assert.equal(placeOf(documents, 1, "groups.1.afterSeconds"), "acme.yaml:7");
+  assert.equal(placeOf(documents, 1, "/groups/1/teams/0"), "acme.yaml:8");
+  assert.equal(placeOf(documents, 2, "activities.greet.next"), "acme.yaml:15");
+  assert.equal(placeOf(documents, 2, "activities.greet.missing"), "acme.yaml:14", "what is missing: its parent");
+  assert.equal(placeOf(documents, 2, ""), "acme.yaml:10");
+  assert.equal(placeOf(documents, 0, ""), "acme.yaml", "the whole of them");
   assert.equal(placeOf(documents, undefined, "id"), "acme.yaml");
 });
 

@@ -8,6 +8,7 @@ export interface ObjectDocument {
   readonly file: string;
   /** Of its first key. */
   readonly line: number;
+  /** The tenant that this document is: a file says once, by its tenant document, whose objects it holds. */
   readonly tenant: string | undefined;
   readonly value: unknown;
   /** Line of what a path points to: the deepest part of it that is there. */
@@ -53,14 +54,17 @@ function lineIn(
 
 function tenantOf(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { tenant, kind, id } = value as { tenant?: unknown; kind?: unknown; id?: unknown };
-  if (typeof tenant === "string") return tenant;
+  const { kind, id } = value as { kind?: unknown; id?: unknown };
   return kind === "tenant" && typeof id === "string" ? id : undefined;
 }
 
-/** "acme.yaml:12", or what can be said when the mistake names no document. */
-export function placeOf(documents: readonly ObjectDocument[], index: number | undefined, path: string): string {
-  const document = index === undefined ? undefined : documents[index];
+/**
+ * "acme.yaml:12", or what can be said when the mistake names no document.
+ *
+ * @param number as the control plane counts: from 1; 0 is the whole transaction
+ */
+export function placeOf(documents: readonly ObjectDocument[], number: number | undefined, path: string): string {
+  const document = number === undefined ? undefined : documents[number - 1];
   if (document === undefined) return documents[0]?.file ?? "?";
   return `${document.file}:${document.lineOf(partsOf(path))}`;
 }

@@ -15,6 +15,7 @@ rtpengine, media-worker and pop; shows what they write; restarts one that dies; 
 
 ${REGION_HELP}
   --hosts A,B        only these hosts (default: both of the region's first POP)
+  --prompts DIR      recorded prompts and music (default DATA/prompts)
   --no-control-plane without control plane and etcd: the POP lives on its last snapshot
   --log-level LEVEL  debug, info, warn or error (default info); everything is in DATA/REGION/logs
 
@@ -22,6 +23,7 @@ Exit: 0 stopped on request · 78 bad region file or configuration · 69 a port i
   options: {
     ...REGION_OPTIONS,
     hosts: { type: "string" },
+    prompts: { type: "string" },
     "no-control-plane": { type: "boolean" },
     "log-level": { type: "string", default: "info" },
   },
@@ -31,6 +33,8 @@ Exit: 0 stopped on request · 78 bad region file or configuration · 69 a port i
     const level = LEVELS.find((one) => one === text(invocation, "log-level"));
     if (level === undefined) throw usageError(`--log-level is ${LEVELS.join(", ")}`);
     const hosts = text(invocation, "hosts")?.split(",");
+
+    const prompts = text(invocation, "prompts");
 
     const abort = new AbortController();
     let running: RunningRegion | undefined;
@@ -57,6 +61,7 @@ Exit: 0 stopped on request · 78 bad region file or configuration · 69 a port i
       region: regionOf(invocation),
       dataDir: dataDirOf(invocation),
       ...(hosts === undefined ? {} : { hosts }),
+      ...(prompts === undefined ? {} : { promptsDir: prompts }),
       controlPlane: invocation.values["no-control-plane"] !== true,
       signal: abort.signal,
       onLog: (entry) => {

@@ -2,8 +2,12 @@
 // A process validates its own; what it would refuse shows up in `topology.test.ts`, which parses them by its schema.
 
 import { join } from "node:path";
+import { rtpengineArguments as spawnArguments } from "../../pop/adapters/rtpengine/spawn-arguments.ts";
 import type { Pop, PopHost, Region } from "../../regions/schema/region.ts";
 import type { RegionPaths } from "./topology.ts";
+
+/** On the local target calls that are up get this long to end by themselves when a POP is stopped. */
+export const LOCAL_DRAIN_MS = 5_000;
 
 export interface HostConfigPlace {
   readonly region: Region;
@@ -16,7 +20,7 @@ export interface HostConfigPlace {
   /** DATA/eu/fra-01-a */
   readonly root: string;
   readonly socket: string;
-  readonly checkout: string;
+  readonly promptsDir: string;
 }
 
 export const redisConfig = (redis: { host: string; port: number; data: string; password: string }): string =>
@@ -66,26 +70,16 @@ export const sipServerConfig = ({ region, host, paths }: HostConfigPlace): objec
   };
 };
 
-export const rtpengineArguments = ({ region, host, root }: HostConfigPlace): string[] => {
+export const rtpengineArguments = ({ region, host, root }: HostConfigPlace): readonly string[] => {
   const { rtpengineControl, dtmf, relayRtpFirst, relayRtpLast } = region.local.hostPorts;
   const address = host.localAddress;
-  return [
-    "--foreground",
-    "--log-stderr",
-    "--table=-1",
-    "--config-file=none",
-    "--num-threads=2",
-    `--interface=${address}`,
-    `--listen-ng=${address}:${rtpengineControl}`,
-    `--port-min=${relayRtpFirst}`,
-    `--port-max=${relayRtpLast}`,
-    `--dtmf-log-dest=${address}:${dtmf}`,
-    "--delete-delay=0",
-    "--timeout=3600",
-    `--recording-dir=${join(root, "recordings")}`,
-    "--recording-method=pcap",
-    "--recording-format=eth",
-  ];
+  return spawnArguments({
+    mediaHost: address,
+    ng: { host: address, port: rtpengineControl },
+    dtmfLog: { host: address, port: dtmf },
+    rtpPorts: { first: relayRtpFirst, last: relayRtpLast },
+    recordingFolder: join(root, "recordings"),
+  });
 };
 
 export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): object => {
@@ -97,7 +91,7 @@ export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): ob
 };
 
 export const popConfig = (place: HostConfigPlace): object => {
-  const { region, controlPlaneRegion, pop, host, paths, serving, root, socket, checkout } = place;
+  const { region, controlPlaneRegion, pop, host, paths, serving, root, socket, promptsDir } = place;
   const ports = region.local.hostPorts;
   const address = host.localAddress;
   return {
@@ -115,7 +109,7 @@ export const popConfig = (place: HostConfigPlace): object => {
     sipTrace: { url: `http://${address}:${ports.sipHttp}` },
     rtpengine: { ngHost: address, ngPort: ports.rtpengineControl, dtmfHost: address, dtmfPort: ports.dtmf },
     mediaWorker: { socket },
-    prompts: { dir: join(checkout, "loadtest", "demo", "prompts"), cacheDir: join(root, "prompts") },
+    prompts: { dir: promptsDir, cacheDir: join(root, "prompts") },
     redis: redisAt(region, paths),
     controlPlane: {
       host: controlPlaneRegion.local.controlPlaneAddress,
@@ -124,5 +118,7 @@ export const popConfig = (place: HostConfigPlace): object => {
     },
     dataDir: join(root, "data"),
     http: { host: address, port: ports.popHttp },
+    // Ctrl-C at a terminal: somebody is waiting.
+    limits: { drainMs: LOCAL_DRAIN_MS },
   };
 };

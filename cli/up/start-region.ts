@@ -19,6 +19,8 @@ export interface StartRegionOptions {
   readonly region?: string;
   /** `.tollgate` in the checkout when left out. */
   readonly dataDir?: string;
+  /** Recorded prompts and music; DATA/prompts when left out. */
+  readonly promptsDir?: string;
   /** Hosts to run; both hosts of the region's first POP when left out. */
   readonly hosts?: readonly string[];
   /** False: neither control plane nor etcd. */
@@ -105,7 +107,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
 
   const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR);
   const paths = regionPaths(dataDir, id);
-  for (const folder of [dataDir, paths.root, paths.logs, paths.secrets])
+  for (const folder of [dataDir, join(dataDir, "prompts"), paths.root, paths.logs, paths.secrets])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   const lock = takeLock(paths.lockFile);
   if (!lock.ok) return lock;
@@ -117,6 +119,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     .flatMap((other) => other.pops.flatMap((pop) => pop.hosts.map((host) => host.id)));
   const plans = planTopology({
     ...options,
+    promptsDir: resolve(options.promptsDir ?? join(dataDir, "prompts")),
     region,
     controlPlaneRegion,
     servedHosts,

@@ -16,6 +16,7 @@ const options = (more: Partial<TopologyOptions> = {}): TopologyOptions => ({
   servedHosts: [],
   dataDir: "/data",
   checkout: "/checkout",
+  promptsDir: "/prompts",
   node: "/node",
   secrets: { redisPassword: "pw" },
   ...more,

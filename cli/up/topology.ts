@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../../regions/schema/region.ts";
 import {
   controlPlaneConfig,
+  LOCAL_DRAIN_MS,
   mediaWorkerConfig,
   popConfig,
   redisConfig,
@@ -86,6 +87,8 @@ export interface TopologyOptions {
   readonly checkout: string;
   /** The Node that runs ours. */
   readonly node: string;
+  /** Recorded prompts and music, by the names that flows use. */
+  readonly promptsDir: string;
   /** Hosts to run; both of the region's first POP when left out. */
   readonly hosts?: readonly string[];
   /** False: no control plane and no etcd; the POP lives on what it has on disk. */
@@ -251,7 +254,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
     serving,
     root,
     socket,
-    checkout: options.checkout,
+    promptsDir: options.promptsDir,
   };
   const http = (port: number, path: string) => ({ kind: "http" as const, url: `http://${address}:${port}${path}` });
   return [
@@ -301,7 +304,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       ],
       ready: http(ports.popHttp, "/healthz"),
       readyWithinMs: 30_000,
-      stopWithinMs: 12_000,
+      stopWithinMs: LOCAL_DRAIN_MS + 5_000,
       stage: 3,
     },
   ];
