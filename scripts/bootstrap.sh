@@ -81,13 +81,24 @@ get_root() {
 forbid_daemons() {
   [ -e "$policy" ] && return 0
   policy_is_ours=yes
-  printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" | $sudo tee "$policy" >/dev/null
+  printf '#!/bin/sh\n%s\n# process %s\nexit 101\n' "$policy_mark" "$$" | $sudo tee "$policy" >/dev/null
   $sudo chmod 755 "$policy"
 }
 allow_daemons() {
   [ "$policy_is_ours" = yes ] || return 0
   policy_is_ours=no
   if grep -qF "$policy_mark" "$policy" 2>/dev/null; then $sudo rm -f "$policy"; fi
+}
+
+# One that a run of ours left behind because it was killed outright.
+sweep_policy() {
+  [ -e "$policy" ] && grep -qF "$policy_mark" "$policy" || return 0
+  ! kill -0 "$(sed -n 's/^# process //p' "$policy")" 2>/dev/null || return 0
+  if [ "$(id -u)" = 0 ]; then
+    rm -f "$policy"
+  elif has sudo; then
+    sudo -n rm -f "$policy" 2>/dev/null || true
+  fi
 }
 
 apt_install() {
@@ -146,14 +157,14 @@ install_npm() {
 }
 
 main() {
+  sweep_policy
   list=$(missing)
   stale=no
   if npm_is_stale; then stale=yes; fi
   [ -n "$list" ] || [ "$stale" = yes ] || return 0
 
-  mkdir -p .tollgate
-  chmod 700 .tollgate
-  : >"$log"
+  [ -d .tollgate ] || mkdir -m 700 .tollgate || stop 77 "cannot write into the checkout $PWD"
+  true >"$log" || stop 77 "cannot write $PWD/$log: does the checkout belong to somebody else?"
   if [ -n "$list" ]; then install_packages "$list"; fi
   if [ "$stale" = yes ]; then install_npm; fi
 

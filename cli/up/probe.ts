@@ -60,12 +60,16 @@ const rtpenginePong = (host: string, port: number): Promise<boolean> =>
   new Promise((resolve) => {
     const socket = createSocket("udp4");
     const timer = setTimeout(() => end(false), TRY_MS_MAX);
+    let ended = false;
     const end = (good: boolean) => {
+      if (ended) return;
+      ended = true;
       clearTimeout(timer);
       socket.close();
       resolve(good);
     };
     socket.on("error", () => end(false));
     socket.on("message", (message) => end(message.includes("4:pong")));
-    socket.send("up-1 d7:command4:pinge", port, host);
+    // Connected, so that "nobody listens there" comes back at once.
+    socket.connect(port, host, () => socket.send("up-1 d7:command4:pinge"));
   });
