@@ -1,7 +1,7 @@
 // All calls of this host: lets them in, finds each its flow, hands every input to the right one, and remembers
 // enough of them for those who ask.
 
-import type { CallId, PopHostId, PopId, RegionId, TrunkId } from "../../kernel/ids.ts";
+import type { CallId, PopHostId, PopId, RegionId, TenantId, TrunkId } from "../../kernel/ids.ts";
 import type { Outcome } from "../../kernel/outcome.ts";
 import { fail, succeed } from "../../kernel/outcome.ts";
 import type { ContactRoutingHost } from "../boundary/contact-routing.ts";
@@ -16,12 +16,13 @@ import type { ContactRecord } from "../core/call/contact-record.ts";
 import type { HeldContacts, HeldOffer, RoutingDirective, WaitingContact } from "../core/call/contact-routing.ts";
 import type { CallFailure } from "../core/failure/call-failure.ts";
 import { judge } from "../core/failure/judge.ts";
-import { compile, type RoutingTable } from "../core/routing/compile-snapshot.ts";
-import { type RoutedCall, routeCall } from "../core/routing/resolve-number.ts";
+import { compile } from "../core/routing/compile-snapshot.ts";
+import { type Route, routeCall } from "../core/routing/resolve-number.ts";
+import type { RoutingTable } from "../core/routing/routing-table.ts";
 import type { Snapshot } from "../core/routing/snapshot.ts";
 import { CallMedia, type MediaEngines } from "./call-media.ts";
 import { CallRunner, type RunnerWorld } from "./call-runner.ts";
-import { Journals } from "./journal.ts";
+import { type CallJournal, Journals } from "./journal.ts";
 
 export interface CallsSettings {
   readonly regionId: RegionId;
@@ -94,7 +95,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       return fail({ code: "snapshot.refused", mistakes: compiled.failure });
     }
     this.#table = compiled.value;
-    signalling.trustSources(compiled.value.trustedSources);
+    signalling.trustSources(compiled.value.allowList);
     log.info("snapshot.applied", { version: snapshot.version });
     return succeed(undefined);
   }
@@ -169,7 +170,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     signalling.forget(incoming.call);
   }
 
-  #contextOf(table: RoutingTable, { flow, tenant }: RoutedCall): CallContext {
+  #contextOf(table: RoutingTable, { flow, tenant }: Route): CallContext {
     const { regionId, popId, hostId, limits } = this.#settings;
     return {
       flow: {
@@ -185,7 +186,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     };
   }
 
-  #outboundUri(tenant: RoutedCall["tenant"]["id"], number: string, trunkId: TrunkId | undefined): string | undefined {
+  #outboundUri(tenant: TenantId, number: string, trunkId: TrunkId | undefined): string | undefined {
     const outboundUri = this.#table?.outboundTrunk(tenant, trunkId)?.outboundUri;
     const user = number.replace(/[\s().-]/g, "");
     if (outboundUri === undefined || !/^\+?[0-9*]{1,32}$/.test(user)) return undefined;
@@ -284,6 +285,14 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     return [...this.#runners.values()].map(({ state }) => state);
   }
 
+  /** For the trace of a call that lives, or ended not long ago. */
+  journal(call: CallId): JournalView | undefined {
+    const journal = this.journals.of(call);
+    if (journal === undefined) return undefined;
+    const { dialogs, entries, record } = journal;
+    return { dialogs, entries, media: record?.media ?? this.#runners.get(call)?.state.media ?? [] };
+  }
+
   /** On: new calls get 503 with Retry-After, those that run go on. */
   drain(on: boolean): void {
     this.#draining = on;
@@ -303,9 +312,13 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   }
 }
 
+export interface JournalView extends Pick<CallJournal, "dialogs" | "entries"> {
+  readonly media: ContactRecord["media"];
+}
+
 interface LetIn {
   readonly table: RoutingTable;
-  readonly routed: RoutedCall;
+  readonly routed: Route;
   readonly trunkId: TrunkId;
   readonly offer: string;
 }

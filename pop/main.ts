@@ -1,0 +1,141 @@
+// The POP process: the only file that knows everybody. Wires, starts, stops. No logic.
+
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { systemAlarm } from "../kernel/alarm.ts";
+import { asId } from "../kernel/ids.ts";
+import type { Log } from "../kernel/log.ts";
+import { type RunningProcess, runProcess } from "../kernel/shell/process.ts";
+import { systemClock } from "../kernel/time.ts";
+import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
+import { EventSpool } from "./adapters/disk/event-spool.ts";
+import { DiskSnapshotStore } from "./adapters/disk/snapshot-store.ts";
+import { DrachtioSignalling } from "./adapters/drachtio/drachtio-signalling.ts";
+import { MediaWorkerServer } from "./adapters/media-worker/media-worker-server.ts";
+import { DiskPromptStore } from "./adapters/prompts/disk-prompt-store.ts";
+import { RedisCallStore } from "./adapters/redis/call-store.ts";
+import { GrpcContactRouting } from "./adapters/region-link-grpc/contact-routing.ts";
+import { GrpcEventPublisher } from "./adapters/region-link-grpc/event-publisher.ts";
+import { RegionChannel } from "./adapters/region-link-grpc/region-channel.ts";
+import { GrpcRegionLink } from "./adapters/region-link-grpc/region-link.ts";
+import { RtpengineMediaRelay } from "./adapters/rtpengine/media-relay.ts";
+import { PopMetrics } from "./adapters/telemetry/pop-metrics.ts";
+import { type CallCount, Calls } from "./app/calls.ts";
+import { PartHealth } from "./app/part-health.ts";
+import { tenantPrompts } from "./app/tenant-prompts.ts";
+import { PopConfig } from "./config/pop-config.ts";
+
+const SOFTWARE_VERSION = "0.1.0";
+
+async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
+  const { regionId, popId, hostId, limits, dataDir } = config;
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+
+  const relay = await RtpengineMediaRelay.open(
+    {
+      ng: { host: config.rtpengine.ngHost, port: config.rtpengine.ngPort },
+      dtmfLog: { host: config.rtpengine.dtmfHost, port: config.rtpengine.dtmfPort },
+    },
+    log,
+  );
+  const server = new MediaWorkerServer({ socket: config.mediaWorker.socket, log });
+  const prompts = new DiskPromptStore(config.prompts);
+
+  const { host: regionHost, port: regionPort, certDir } = config.controlPlane;
+  const channel = new RegionChannel({ address: `${regionHost}:${regionPort}`, certDir, log });
+  const identity = { popId, hostId, softwareVersion: SOFTWARE_VERSION };
+  const routing = new GrpcContactRouting({ channel, identity, log });
+  const link = new GrpcRegionLink({ channel, identity, log });
+  const publisher = new GrpcEventPublisher({ channel, hostId });
+  const spool = join(dataDir, "spool");
+  const events = await EventSpool.open({ dir: spool, publisher, log, bytesMax: limits.spoolBytesMax });
+
+  const store = new RedisCallStore({ hostId: asId<"pop-host">(hostId), ...config.redis, log });
+  const secret = readFileSync(config.sip.secretFile, "utf8").trim();
+  const signalling = new DrachtioSignalling(
+    { host: config.sip.host, port: config.sip.port, secret, server: config.sip.server },
+    log,
+  );
+
+  const calls = new Calls(
+    {
+      regionId: asId<"region">(regionId),
+      popId: asId<"pop">(popId),
+      hostId: asId<"pop-host">(hostId),
+      limits,
+      callsConcurrentMax: limits.callsConcurrentMax,
+      journalsMax: limits.journalsMax,
+    },
+    {
+      clock: systemClock,
+      setAlarm: systemAlarm,
+      log,
+      signalling,
+      routing,
+      store,
+      media: { relay, server, promptsOf: (tenant) => tenantPrompts(tenant, prompts) },
+      events,
+      snapshots: new DiskSnapshotStore(join(dataDir, "snapshot.json")),
+      counted: (what) => count(metrics, what),
+    },
+  );
+  const health = new PartHealth({ relay, server, store, signalling, link, routing, calls });
+  const metrics = new PopMetrics({
+    calls: () => calls.presence().calls,
+    spooledEvents: () => events.state().events,
+    droppedEvents: () => events.state().dropped,
+    parts: () => health.byName(),
+  });
+  guardLibraries(log, metrics);
+
+  relay.onDtmf(({ call, side, digit }) => calls.signalled(call, { kind: "dtmf", side, digit }));
+  server.onPlayed(({ call, play, how }) => calls.signalled(call, { kind: "played", play, how }));
+  server.onConnected(() => calls.workerBack());
+
+  calls.restore();
+  await signalling.start(calls);
+  routing.start(calls);
+  link.start(calls);
+  health.start();
+  const http = await openAdminHttp(
+    { host: config.http.host, port: config.http.port, sipTraceUrl: config.sipTrace?.url },
+    {
+      calls: () => calls.list(),
+      recentlyEnded: () => calls.journals.recentlyEnded(),
+      journal: (call) => calls.journal(asId<"call">(call)),
+      parts: () => health.parts(),
+      drain: (on) => calls.drain(on),
+    },
+    metrics.registry,
+  );
+
+  return {
+    async stop() {
+      await calls.finish(limits.drainMs);
+      health.stop();
+      await signalling.close();
+      await Promise.all([routing.close(), link.close(), events.close(), store.close()]);
+      await Promise.all([relay.close(), server.disconnect(), channel.close(), http.close()]);
+    },
+  };
+}
+
+function count(metrics: PopMetrics, what: CallCount): void {
+  if (what.kind === "arrived") metrics.arrived();
+  else if (what.kind === "refused") metrics.refused(what.code);
+  else metrics.ended(what.record);
+}
+
+/**
+ * drachtio-srf parses headers inside socket callbacks and throws on what its grammar does not know. One such message
+ * must not end everybody's calls; anything that is not from there is a bug of ours, and the supervisor starts us anew.
+ */
+function guardLibraries(log: Log, metrics: PopMetrics): void {
+  process.on("uncaughtException", (error) => {
+    log.error("process.uncaught", { error });
+    metrics.handlerFailed("uncaught");
+    if (!/node_modules\/drachtio-srf\//.test(error.stack ?? "")) process.exit(1);
+  });
+}
+
+await runProcess({ name: "pop", schema: PopConfig, start });
