@@ -22,9 +22,7 @@ export interface HeldOffer {
 
 export type OfferFailure = "rejected" | "no-answer" | "unreachable" | "contact-gone";
 
-export type AgentChoice =
-  | { readonly name: "available" }
-  | { readonly name: "idle"; readonly reason: string };
+export type AgentChoice = { readonly name: "available" } | { readonly name: "idle"; readonly reason: string };
 
 export type ShardInput = { readonly atMs: AtMs } & (
   | { readonly kind: "agent-signed-in"; readonly agentId: AgentId; readonly address: string; readonly as: AgentChoice }
@@ -58,7 +56,13 @@ export type ShardInput = { readonly atMs: AtMs } & (
 );
 
 export type ShardEffect =
-  | { readonly kind: "tell-position"; readonly hostId: PopHostId; readonly contactId: CallId; readonly queueId: QueueId; readonly position: number }
+  | {
+      readonly kind: "tell-position";
+      readonly hostId: PopHostId;
+      readonly contactId: CallId;
+      readonly queueId: QueueId;
+      readonly position: number;
+    }
   | {
       readonly kind: "offer";
       readonly hostId: PopHostId;
@@ -69,8 +73,20 @@ export type ShardEffect =
       readonly agentUri: string;
       readonly ringTimeoutMs: number;
     }
-  | { readonly kind: "withdraw"; readonly hostId: PopHostId; readonly offerId: OfferId; readonly contactId: CallId; readonly reason: string }
-  | { readonly kind: "refuse"; readonly hostId: PopHostId; readonly contactId: CallId; readonly code: RefusalCode; readonly reason: string }
+  | {
+      readonly kind: "withdraw";
+      readonly hostId: PopHostId;
+      readonly offerId: OfferId;
+      readonly contactId: CallId;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "refuse";
+      readonly hostId: PopHostId;
+      readonly contactId: CallId;
+      readonly code: RefusalCode;
+      readonly reason: string;
+    }
   | { readonly kind: "decided"; readonly contactId: CallId; readonly decision: Decision };
 
 export type RefusalCode = "queue.unknown" | "queue.full" | "shard.not-owned";

@@ -140,15 +140,19 @@ function signIn(draft: Draft, id: AgentId, address: string, as: AgentChoice): vo
   const talking = Object.values(draft.contacts).find(({ state }) => state.name === "accepted" && state.agentId === id);
   const state: AgentState =
     talking?.state.name === "accepted"
-      ? { name: "on-contact", sinceMs: talking.state.sinceMs, contactId: talking.id, offerId: talking.state.offerId, after: as }
+      ? {
+          name: "on-contact",
+          sinceMs: talking.state.sinceMs,
+          contactId: talking.id,
+          offerId: talking.state.offerId,
+          after: as,
+        }
       : chosen(as, draft.atMs);
   draft.agents[id] = { id, address, state };
 }
 
 const chosen = (choice: AgentChoice, sinceMs: AtMs): AgentState =>
-  choice.name === "available"
-    ? { name: "available", sinceMs }
-    : { name: "idle", sinceMs, reason: choice.reason };
+  choice.name === "available" ? { name: "available", sinceMs } : { name: "idle", sinceMs, reason: choice.reason };
 
 function setAgent(draft: Draft, id: AgentId, to: AgentChoice): void {
   const agent = draft.agents[id];
@@ -217,14 +221,21 @@ function enqueue(draft: Draft, hostId: PopHostId, arrival: Arrival): void {
     tellOwnPosition(draft, known.id);
     return;
   }
-  if (known) leave(draft, known, "queued anew");
+  if (known) leave(draft, known);
   const queue = draft.directory.queues.get(arrival.queueId);
-  if (queue === undefined) return refuse(draft, hostId, arrival.contactId, "queue.unknown", `no queue ${arrival.queueId}`);
+  if (queue === undefined)
+    return refuse(draft, hostId, arrival.contactId, "queue.unknown", `no queue ${arrival.queueId}`);
   const inQueue = Object.values(draft.contacts).filter(
     ({ queueId, state }) => queueId === arrival.queueId && state.name !== "accepted",
   ).length;
   if (inQueue >= queue.contactsMax)
-    return refuse(draft, hostId, arrival.contactId, "queue.full", `${inQueue} contacts wait, at most ${queue.contactsMax}`);
+    return refuse(
+      draft,
+      hostId,
+      arrival.contactId,
+      "queue.full",
+      `${inQueue} contacts wait, at most ${queue.contactsMax}`,
+    );
   add(draft, hostId, arrival);
   const before = tellOwnPosition(draft, arrival.contactId) - 1;
   draft.decide(arrival.contactId, "queued", `${before} before it; ${freeAgents(draft, arrival.queueId)}`);
@@ -262,11 +273,11 @@ function cancel(draft: Draft, contactId: CallId, reason: string): void {
   const contact = draft.contacts[contactId];
   if (contact === undefined) return;
   draft.decide(contactId, "left", `${reason} after ${showMs(draft.atMs - contact.enqueuedAtMs)}`);
-  leave(draft, contact, reason);
+  leave(draft, contact);
 }
 
 /** Takes the contact out, and frees whoever it had. */
-function leave(draft: Draft, contact: Contact, _why: string): void {
+function leave(draft: Draft, contact: Contact): void {
   const { state } = contact;
   if (state.name === "offered") freeFromOffer(draft, state.agentId, state.offerId);
   if (state.name === "accepted") freeFromContact(draft, state.agentId, state.offerId);
@@ -301,19 +312,17 @@ function converse(draft: Draft, contact: Contact, offerId: OfferId, agentId: Age
   }
   if (agent?.state.name === "idle" && agent.state.reason !== "unreachable")
     after = { name: "idle", reason: agent.state.reason };
-  draft.putContact({ ...contact, state: { name: "accepted", offerId, agentId, sinceMs: draft.atMs }, endedOffer: null });
+  draft.putContact({
+    ...contact,
+    state: { name: "accepted", offerId, agentId, sinceMs: draft.atMs },
+    endedOffer: null,
+  });
   const now = draft.agents[agentId];
   if (now) draft.putAgent(now, { name: "on-contact", sinceMs: draft.atMs, contactId: contact.id, offerId, after });
   draft.decide(contact.id, "accepted", `by ${agentId} after ${showMs(draft.atMs - contact.enqueuedAtMs)} of waiting`);
 }
 
-function failed(
-  draft: Draft,
-  contactId: CallId,
-  offerId: OfferId,
-  failure: OfferFailure,
-  sipStatus: number,
-): void {
+function failed(draft: Draft, contactId: CallId, offerId: OfferId, failure: OfferFailure, sipStatus: number): void {
   const contact = draft.contacts[contactId];
   if (contact?.state.name !== "offered" || contact.state.offerId !== offerId) return;
   const { agentId } = contact.state;
@@ -322,7 +331,7 @@ function failed(
   switch (failure) {
     case "contact-gone":
       draft.decide(contactId, "left", `while ${agentId} was rung`);
-      return leave(draft, contact, failure);
+      return leave(draft, contact);
     case "no-answer":
       draft.decide(contactId, "no-answer", `${agentId} did not answer${status}; back in its place`);
       if (agent) draft.putAgent(agent, { name: "rona", sinceMs: draft.atMs });
@@ -342,8 +351,12 @@ function failed(
 function released(draft: Draft, contactId: CallId, offerId: OfferId): void {
   const contact = draft.contacts[contactId];
   if (contact?.state.name === "accepted" && contact.state.offerId === offerId) {
-    draft.decide(contactId, "released", `${contact.state.agentId} talked ${showMs(draft.atMs - contact.state.sinceMs)}`);
-    return leave(draft, contact, "released");
+    draft.decide(
+      contactId,
+      "released",
+      `${contact.state.agentId} talked ${showMs(draft.atMs - contact.state.sinceMs)}`,
+    );
+    return leave(draft, contact);
   }
   for (const { id, state } of Object.values(draft.agents))
     if (state.name === "on-contact" && state.offerId === offerId) freeFromContact(draft, id, offerId);
@@ -383,7 +396,7 @@ function linked(draft: Draft, hostId: PopHostId, waiting: readonly Arrival[], of
   for (const contact of Object.values(draft.contacts)) {
     if (contact.hostId !== hostId || named.has(contact.id)) continue;
     draft.decide(contact.id, "left", "its host no longer holds it");
-    leave(draft, contact, "not held");
+    leave(draft, contact);
   }
   const arrivals = new Map(waiting.map((arrival) => [arrival.contactId, arrival]));
   for (const contactId of named) {
@@ -481,7 +494,7 @@ function expire(draft: Draft): void {
     for (const contact of Object.values(draft.contacts)) {
       if (contact.hostId !== hostId) continue;
       draft.decide(contact.id, "host-lost", `${hostId} did not come back within ${showMs(timing.hostGraceMs)}`);
-      leave(draft, contact, "host lost");
+      leave(draft, contact);
     }
     delete draft.hosts[hostId];
   }
@@ -577,7 +590,8 @@ function tellOwnPosition(draft: Draft, contactId: CallId): number {
 /** Bounded: a contact hears of its place at most once in positionIntervalMs. */
 function tellPositions(draft: Draft): void {
   if (!draft.positionsStale) return;
-  if (draft.atMs < draft.positionsToldAtMs + draft.directory.timing.positionIntervalMs) return;
+  const sinceMs = draft.atMs - draft.positionsToldAtMs; // negative: the wall clock was set back
+  if (sinceMs >= 0 && sinceMs < draft.directory.timing.positionIntervalMs) return;
   const queues = new Set(Object.values(draft.contacts).map(({ queueId }) => queueId));
   for (const queueId of queues) {
     waitingIn(draft.contacts, queueId).forEach((contact, at) => {
