@@ -13,7 +13,7 @@ import { type Occupied, occupied, showOccupied } from "./ports.ts";
 import { secretIn } from "./secrets.ts";
 import { type UpState, writeUpState } from "./state-file.ts";
 import { Supervised } from "./supervised.ts";
-import { chosenHosts, type ProcessKind, planTopology, regionPaths, secretFileOf } from "./topology.ts";
+import { chosenHosts, type ProcessKind, planTopology, regionPaths, SOCKET_NAME, secretFileOf } from "./topology.ts";
 
 export interface StartRegionOptions {
   readonly region?: string;
@@ -40,6 +40,7 @@ export type UpFailure =
   | CatalogueInvalid
   | { readonly code: "up.region-unknown"; readonly region: string; readonly known: readonly string[] }
   | { readonly code: "up.host-unknown"; readonly hosts: readonly string[]; readonly known: readonly string[] }
+  | { readonly code: "up.data-path-too-long"; readonly path: string; readonly bytesMax: number }
   | { readonly code: "up.program-missing"; readonly programs: readonly string[] }
   | { readonly code: "up.port-in-use"; readonly occupied: readonly Occupied[] }
   | {
@@ -85,6 +86,9 @@ export interface RunningRegion {
   killAll(): void;
 }
 
+/** Unix sockets: 107 bytes on Linux; some room for a name of ours beside it. */
+const SOCKET_PATH_BYTES_MAX = 100;
+
 export const CHECKOUT = resolve(import.meta.dirname, "..", "..");
 export const DEFAULT_DATA_DIR = join(CHECKOUT, ".tollgate");
 
@@ -107,6 +111,9 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
 
   const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR);
   const paths = regionPaths(dataDir, id);
+  const longest = join(paths.root, hosts[0]?.host.id ?? "", SOCKET_NAME);
+  if (Buffer.byteLength(longest) > SOCKET_PATH_BYTES_MAX)
+    return fail({ code: "up.data-path-too-long", path: longest, bytesMax: SOCKET_PATH_BYTES_MAX });
   for (const folder of [dataDir, join(dataDir, "prompts"), paths.root, paths.logs, paths.secrets])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   const lock = takeLock(paths.lockFile);
@@ -297,6 +304,8 @@ export function showUpFailure(failure: UpFailure): string {
       return `no such host: ${failure.hosts.join(", ")}; the region has ${failure.known.join(", ")}`;
     case "up.already-running":
       return `it is already up: process ${failure.pid} holds ${failure.lockFile}`;
+    case "up.data-path-too-long":
+      return `${failure.path} would be the path of a Unix socket, which may have ${failure.bytesMax} bytes; use a shorter --data DIR`;
     case "up.program-missing":
       return `missing: ${failure.programs.map((name) => `${name} (Debian package ${PACKAGES[name] ?? "?"})`).join(", ")}; "make demo" installs them`;
     case "up.port-in-use":

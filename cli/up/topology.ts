@@ -113,6 +113,9 @@ export function chosenHosts(region: Region, asked: readonly string[] | undefined
   return all.filter(({ pop }) => pop === first);
 }
 
+/** The media worker's control socket, in its host's folder. */
+export const SOCKET_NAME = "media-worker.sock";
+
 export const secretFileOf = (paths: RegionPaths, hostId: string): string => join(paths.secrets, `${hostId}-sip`);
 
 /** Every process of the region in the order of its start. */
@@ -244,7 +247,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
   const ports = region.local.hostPorts;
   const root = join(paths.root, host.id);
   const serving = regionPaths(options.dataDir, options.controlPlaneRegion.region);
-  const socket = join(root, "media-worker.sock");
+  const socket = join(root, SOCKET_NAME);
   const place = {
     region,
     controlPlaneRegion: options.controlPlaneRegion,
