@@ -13,11 +13,11 @@
 import { asId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import { impossible, type Step } from "../../../kernel/step.ts";
+import { type FlowFailure, showFlowFailure } from "../failure/flow-failure.ts";
 import type { PlayId, Prompt } from "../media/prompt.ts";
 import { compare } from "./comparison.ts";
 import type { Activity, ActivityId, ActivityKind, Flow } from "./flow.ts";
 import type { CallFacts, FlowContext, FlowEffect, FlowInput, FlowTimer } from "./flow-execution.ts";
-import { type FlowFailure, showFlowFailure } from "./flow-failure.ts";
 import type { FlowState, In, Run } from "./flow-state.ts";
 import { assign, readsHidden, renderFor, renderLeniently, renderPrompts, shown } from "./flow-values.ts";
 

@@ -1,8 +1,8 @@
 // What a running flow may read, what it may write, and what of it may be shown.
 
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
+import type { FlowFailure } from "../failure/flow-failure.ts";
 import type { Prompt } from "../media/prompt.ts";
-import type { FlowFailure } from "./flow-failure.ts";
 import type { Run } from "./flow-state.ts";
 import { type Rendered, render } from "./template.ts";
 

@@ -60,7 +60,7 @@ export interface Queue {
 
 /** Something in a snapshot that this POP cannot use, and where. */
 export interface SnapshotMistake {
-  /** "flows[support@3].activities[menu].choices[1]" */
+  /** "flows[acme/support@3].activities[menu].choices[1]" */
   readonly path: string;
   readonly message: string;
 }

@@ -1,0 +1,28 @@
+// Calls per second as a token bucket, one second deep. Counted in thousandths of a call and whole milliseconds, so
+// that no rounding ever gives a call away.
+
+import type { InstantMs } from "../../../kernel/time.ts";
+
+export interface CallRate {
+  readonly thousandths: number;
+  readonly atMs: InstantMs;
+}
+
+const ONE_CALL = 1_000;
+
+export const fullRate = (callsPerSecondMax: number, nowMs: InstantMs): CallRate => ({
+  thousandths: callsPerSecondMax * ONE_CALL,
+  atMs: Math.floor(nowMs),
+});
+
+/**
+ * In any window of t seconds never more than `callsPerSecondMax` × (t + 1) calls.
+ * @returns undefined: too fast, nothing is taken
+ */
+export function takeCall(rate: CallRate, callsPerSecondMax: number, nowMs: InstantMs): CallRate | undefined {
+  const atMs = Math.floor(nowMs);
+  // A clock that starts anew (a restored state) gives nothing, and from there on counts again.
+  const elapsedMs = Math.max(0, atMs - rate.atMs);
+  const filled = Math.min(callsPerSecondMax * ONE_CALL, rate.thousandths + elapsedMs * callsPerSecondMax);
+  return filled < ONE_CALL ? undefined : { thousandths: filled - ONE_CALL, atMs };
+}
