@@ -45,6 +45,7 @@ export class RtpProbe {
   readonly #codecs: readonly G711Law[];
   #dtmfPayloadType: number | undefined;
   #law: G711Law;
+  readonly #sessionId = Math.floor(Math.random() * 0x100000000);
   #sessionVersion = 0;
   #destination: RtpAddress | undefined;
   /** One loop of linear audio, or undefined while nothing is sent. */
@@ -135,7 +136,7 @@ export class RtpProbe {
       codecs: codecs.map((law) => CODECS[law]),
       ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
       direction,
-      sessionId: this.#ssrc,
+      sessionId: this.#sessionId,
       version: this.#sessionVersion,
     });
   }
@@ -143,6 +144,13 @@ export class RtpProbe {
   sendTo(destination: RtpAddress, law: G711Law = "PCMU"): void {
     this.#destination = destination;
     this.#law = law;
+  }
+
+  /** A new stream from the next packet on: another SSRC, a marker. RFC 3550 §8.2 allows it at any time. */
+  renew(): void {
+    this.#ssrc = Math.floor(Math.random() * 0x100000000);
+    this.#sequence = Math.floor(Math.random() * 0x10000);
+    this.#marker = true;
   }
 
   /** Sends a tone from now on, until told otherwise. Whole cycles per loop, so that the loop has no click. */

@@ -21,7 +21,10 @@ export interface MediaServer {
   /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */
   open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>>;
 
-  /** From here on the endpoint sends there, silence while nothing plays. May be repeated with another address. @fails media.not-open */
+  /**
+   * From here on the endpoint sends there, silence while nothing plays (some carriers end a call without RTP). A new
+   * stream each time, so repeat it after every park. @fails media.not-open
+   */
   connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>>;
 
   /**
@@ -40,6 +43,9 @@ export interface MediaServer {
 
   /** Safe when nothing plays (atMs 0). */
   stop(call: CallId): Promise<Outcome<{ readonly atMs: number }, MediaFailure>>;
+
+  /** Stops, and sends nothing at all until the next connect or play: for as long as a leg is joined. @fails media.not-open */
+  hush(call: CallId): Promise<Outcome<void, MediaFailure>>;
 
   /** Safe to repeat, and safe for a call that is not open. */
   close(call: CallId): Promise<void>;

@@ -5,7 +5,7 @@ import type { RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
 import type { PlayId, PromptRef } from "../../core/media/prompt.ts";
 
-export type ServerCommand = "open" | "connect" | "play" | "stop" | "close" | "health";
+export type ServerCommand = "open" | "connect" | "play" | "stop" | "hush" | "close" | "health";
 
 export interface ServerAsked {
   readonly command: ServerCommand;
@@ -120,6 +120,14 @@ export class MemoryMediaServer implements MediaServer {
     if (!this.#endpoints.has(call)) return fail({ code: "media.not-open" });
     this.#end(call, "stopped", 0);
     return succeed({ atMs: 0 });
+  }
+
+  async hush(call: CallId): Promise<Outcome<void, MediaFailure>> {
+    const refused = this.#note({ command: "hush", call });
+    if (refused !== undefined) return fail(refused);
+    if (!this.#endpoints.has(call)) return fail({ code: "media.not-open" });
+    this.#end(call, "stopped", 0);
+    return succeed(undefined);
   }
 
   async close(call: CallId): Promise<void> {

@@ -92,6 +92,7 @@ class Scene {
   async park(leg: LegId): Promise<void> {
     const { workerSendsTo } = gained(await this.relay.park(this.call, leg));
     this.worker.sendTo(workerSendsTo);
+    this.worker.renew(); // as the media worker does when it is connected
     await this.hears(this.caller, WORKER_HZ);
     await this.hears(this.worker, CALLER_HZ);
   }

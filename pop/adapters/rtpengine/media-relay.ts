@@ -5,8 +5,9 @@
 //  b. An offer to a leg turns the caller's audio away from the worker, and the caller's digits are lost until somebody
 //     answers. The worker's answer said again at once turns it back; the caller's music has no gap meanwhile.
 //  c. After an answer of the leg the worker's stream still reaches the caller beside the leg's: it has to be blocked.
-//  d. Back at the worker after a bridge, an answer alone leaves 200 ms of silence when the caller's audio is
-//     transcoded; offer and answer together do not.
+//  d. While blocked, a stream that goes on sending counts as lost: unblocked, a transcoded one is silent for 200 ms,
+//     until rtpengine gives up on the packets before. So the worker sends nothing while a leg is joined, and begins a
+//     stream of its own (SSRC) when it is connected again.
 //  e. The caller is offered on with the one codec it was answered with: else a leg's answer changes what is sent to it.
 //  f. Directions in SDP do not stop it from sending: a caller on hold is protected by blocking the other party. A leg
 //     on hold is not, since the digits of a blocked caller would be lost; its phone ignores what it gets.
@@ -303,12 +304,12 @@ export class RtpengineMediaRelay implements MediaRelay {
   }
 
   async #backToWorker(call: CallId, relayed: RelayedCall): Promise<Outcome<unknown, MediaFailure>> {
-    const unblocked = await this.#blockAsMeant(call, relayed);
-    if (!unblocked.ok) return unblocked;
     const { caller, worker } = relayed;
-    const offered = await this.#offer(call, CALLER, WORKER, caller.audio, ["PCMU"]); // d
+    const offered = await this.#offer(call, CALLER, WORKER, caller.audio, ["PCMU"]);
     if (!offered.ok) return offered;
-    return this.#answer(call, CALLER, WORKER, worker.audio, answerDirection(caller.audio.direction));
+    const direction = answerDirection(caller.audio.direction);
+    const answered = await this.#answer(call, CALLER, WORKER, worker.audio, direction);
+    return answered.ok ? this.#blockAsMeant(call, relayed) : answered;
   }
 
   /** Who must not be heard now (c, f), and only they, is blocked. */
