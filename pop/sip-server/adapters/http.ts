@@ -1,0 +1,116 @@
+// What operators read: health, metrics, traces. No writes.
+
+import { createServer } from "node:http";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import type { Endpoint } from "../app/endpoint.ts";
+
+export interface HttpListener {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+export function openHttp(at: { readonly host: string; readonly port: number }, endpoint: Endpoint) {
+  const registry = metricsOf(endpoint);
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://localhost");
+    const answer = (status: number, type: string, body: string) => {
+      response.writeHead(status, { "content-type": type });
+      response.end(body);
+    };
+    const json = (status: number, value: unknown) => answer(status, "application/json", JSON.stringify(value));
+    if (request.method !== "GET") return json(405, { error: "GET only" });
+    switch (url.pathname) {
+      case "/healthz":
+        return json(200, { status: "ok", ...endpoint.facts });
+      case "/metrics":
+        registry.metrics().then(
+          (text) => answer(200, registry.contentType, text),
+          () => json(500, { error: "metrics" }),
+        );
+        return;
+      case "/trace": {
+        const callId = url.searchParams.get("callId");
+        if (callId === null) return json(400, { error: "callId is missing" });
+        return json(200, endpoint.trace.of(Buffer.from(callId, "utf8").toString("latin1")) ?? []);
+      }
+      default:
+        return json(404, { error: "not found" });
+    }
+  });
+  return new Promise<HttpListener>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(at.port, at.host, () => {
+      server.off("error", reject);
+      const bound = server.address();
+      resolve({
+        port: typeof bound === "object" && bound !== null ? bound.port : at.port,
+        stop: () =>
+          new Promise<void>((done) => {
+            server.close(() => done());
+            server.closeAllConnections();
+          }),
+      });
+    });
+  });
+}
+
+const COUNTERS: readonly (readonly [name: string, metric: string, help: string, labels: readonly string[]])[] = [
+  ["messages", "sip_messages_total", "SIP messages, by direction and method or status class", ["direction", "kind"]],
+  ["retransmissions", "sip_retransmissions_total", "Messages sent again", ["direction"]],
+  ["malformed", "sip_malformed_total", "Messages that could not be used", ["fault", "answered"]],
+  ["dropped", "sip_dropped_total", "Datagrams and streams not looked at, or responses nobody asked for", ["reason"]],
+  ["unanswered_requests", "sip_unanswered_requests_total", "Requests no application answered", ["method"]],
+  ["ack_timeouts", "sip_ack_timeouts_total", "2xx to INVITE never acknowledged", []],
+  ["forks_ended", "sip_forks_ended_total", "Further 2xx acknowledged and ended", []],
+  ["orphaned_dialogs_ended", "sip_orphaned_dialogs_ended_total", "Dialogs whose application did not come back", []],
+  ["client_transactions_failed", "sip_client_transactions_failed_total", "Requests without an answer", ["because"]],
+  ["server_transactions_failed", "sip_server_transactions_failed_total", "Responses not acknowledged", ["because"]],
+  ["frames_refused", "sip_admin_frames_refused_total", "Frames of applications refused", ["verdict"]],
+];
+
+/** Counters stay plain numbers while calls run; they become metrics when somebody asks. */
+function metricsOf(endpoint: Endpoint): Registry {
+  const registry = new Registry();
+  for (const [name, metric, help, labelNames] of COUNTERS)
+    new Counter({
+      name: metric,
+      help,
+      labelNames: [...labelNames],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [labels, count] of endpoint.counters.of(name)) this.inc(readLabels(labels), count);
+      },
+    });
+  for (const fact of ["transactions", "dialogs", "timers", "pendingRequests", "clientCalls", "applications"] as const)
+    new Gauge({
+      name: `sip_${fact.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
+      help: `${fact} now`,
+      registers: [registry],
+      collect() {
+        this.set(endpoint.facts[fact]);
+      },
+    });
+  const delay = monitorEventLoopDelay({ resolution: 20 });
+  delay.enable();
+  new Gauge({
+    name: "sip_event_loop_delay_p99_seconds",
+    help: "Since the last scrape",
+    registers: [registry],
+    collect() {
+      this.set(delay.percentile(99) / 1e9);
+      delay.reset();
+    },
+  });
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** `a="b",c="d"` back to an object. */
+function readLabels(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const [, name, value] of text.matchAll(/(\w+)="([^"]*)"/g))
+    if (name !== undefined && value !== undefined) labels[name] = value;
+  return labels;
+}

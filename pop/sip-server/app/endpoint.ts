@@ -1,0 +1,350 @@
+// The server, put together: datagrams in, frames out, and back. One thread; every input is worked off before the next.
+
+import { BlockList, isIP } from "node:net";
+import type { Log } from "../../../kernel/log.ts";
+import type { Clock } from "../../../kernel/time.ts";
+import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
+import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
+import { parseCommand } from "../core/drachtio/command.ts";
+import * as report from "../core/drachtio/report.ts";
+import type { Flow, ListenPoint } from "../core/flow.ts";
+import { refusalText } from "../core/message/build.ts";
+import type { Malformed } from "../core/message/malformed.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
+import { parameter, splitList } from "../core/message/parameters.ts";
+import { type ParseLimits, parseMessage } from "../core/message/parse.ts";
+import { serialise } from "../core/message/serialise.ts";
+import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
+import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
+import { timingFrom } from "../core/transaction/timing.ts";
+import { Applications, isSameSecret } from "./applications.ts";
+import { Counters, methodLabel } from "./counters.ts";
+import { DialogStore } from "./dialog-store.ts";
+import { type Ids, type Shell, USER_AGENT_LIMITS, type UserAgentLimits } from "./shell.ts";
+import { type Alarm, TimerWheel } from "./timer-wheel.ts";
+import { TransactionLayer } from "./transaction-layer.ts";
+import { UserAgentClient } from "./user-agent-client.ts";
+import { UserAgentServer } from "./user-agent-server.ts";
+
+/** drachtio-srf asks for at least v0.8.2 before it pings. */
+export const PROTOCOL_VERSION = "v0.9.10-tollgate";
+
+export interface EndpointSettings {
+  readonly secret: string;
+  readonly t1Ms: number;
+  readonly trustedSources: "any" | "told";
+  readonly trace: TraceLimits;
+  readonly parse: ParseLimits;
+  readonly transactionsMax: number;
+  readonly dialogsMax: number;
+  readonly limits: UserAgentLimits;
+}
+
+export const ENDPOINT_LIMITS = { transactionsMax: 200_000, dialogsMax: 50_000 } as const;
+
+export interface EndpointParts {
+  readonly settings: EndpointSettings;
+  readonly clock: Clock;
+  readonly alarm: Alarm;
+  readonly ids: Ids;
+  readonly log: Log;
+  /** Never rejects. */
+  resolve(host: string): Promise<string | undefined>;
+}
+
+export class Endpoint implements SipReceiver, ApplicationHost {
+  readonly counters = new Counters();
+  readonly trace: WireTrace;
+  readonly wheel: TimerWheel;
+  readonly #parts: EndpointParts;
+  readonly #transports = new Map<string, SipTransport>();
+  readonly #points: ListenPoint[] = [];
+  readonly #transactions: TransactionLayer;
+  readonly #dialogs: DialogStore;
+  readonly #applications = new Applications();
+  readonly #client: UserAgentClient;
+  readonly #server: UserAgentServer;
+  #sources: BlockList | undefined;
+  #lastMessage: SipMessage | undefined;
+  #lastText = "";
+  #second = -1;
+  #secondText = "";
+
+  constructor(parts: EndpointParts) {
+    this.#parts = parts;
+    const { settings, clock } = parts;
+    this.trace = new WireTrace(settings.trace);
+    this.wheel = new TimerWheel(clock, parts.alarm);
+    if (settings.trustedSources === "told") this.#sources = new BlockList();
+    const shell: Shell = {
+      clock,
+      timing: timingFrom(settings.t1Ms),
+      wheel: this.wheel,
+      counters: this.counters,
+      ids: parts.ids,
+      points: this.#points,
+      limits: settings.limits ?? USER_AGENT_LIMITS,
+      point: (id) => this.#point(id),
+      send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
+      textOf: (message) => this.#textOf(message),
+      resolve: parts.resolve,
+      timeOfDay: () => this.#timeOfDay(),
+    };
+    this.#transactions = new TransactionLayer({
+      timing: shell.timing,
+      wheel: this.wheel,
+      transactionsMax: settings.transactionsMax,
+      send: shell.send,
+    });
+    this.#dialogs = new DialogStore(settings.dialogsMax);
+    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs };
+    this.#client = new UserAgentClient(common);
+    this.#server = new UserAgentServer({ ...common, applications: this.#applications, client: this.#client });
+  }
+
+  get facts() {
+    return {
+      transactions: this.#transactions.size,
+      dialogs: this.#dialogs.size,
+      timers: this.wheel.size,
+      pendingRequests: this.#server.pendingCount,
+      clientCalls: this.#client.callCount,
+      applications: this.#applications.connected,
+      tracedCalls: this.trace.size,
+    };
+  }
+
+  addTransport(transport: SipTransport): void {
+    this.#transports.set(transport.point.id, transport);
+    this.#points.push(transport.point);
+  }
+
+  get points(): readonly ListenPoint[] {
+    return this.#points;
+  }
+
+  // What transports tell us.
+
+  admits(address: string): boolean {
+    const sources = this.#sources;
+    if (sources === undefined || sources.check(address, address.includes(":") ? "ipv6" : "ipv4")) return true;
+    this.counters.add("dropped", 'reason="unknown-source"');
+    return false;
+  }
+
+  onStreamFault(fault: string): void {
+    this.counters.add("dropped", `reason="stream-${fault}"`);
+  }
+
+  onMessage(text: string, from: Flow, point: ListenPoint): void {
+    if (text.length < 5 && text.trim() === "") return; // CRLF keep-alive: RFC 5626 §3.5.1, nothing is owed over UDP
+    const parsed = parseMessage(text, this.#parts.settings.parse);
+    if (!parsed.ok) this.#onMalformed(parsed.failure, from, point);
+    else if (parsed.value.kind === "request") this.#onRequest(parsed.value, from, point);
+    else this.#onResponse(parsed.value, from);
+  }
+
+  #onRequest(arrived: SipRequest, from: Flow, point: ListenPoint): void {
+    const request = stamped(arrived, from);
+    this.counters.add("messages", `direction="in",kind="${methodLabel(request.method)}"`);
+    const isKnown = this.#transactions.receiveRequest(request);
+    this.#note(request, "in", from, request.sizeBytes, isKnown && request.method !== "ACK");
+    if (!isKnown) this.#server.onRequest(request, from, point);
+  }
+
+  #onResponse(response: SipResponse, from: Flow): void {
+    this.counters.add("messages", `direction="in",kind="${Math.floor(response.status / 100)}xx"`);
+    this.#note(response, "in", from, response.sizeBytes, false);
+    // §18.1.2, §8.1.3.3: a Via that is not ours, or not alone, belongs to somebody else.
+    if (!this.#isOurVia(response)) this.counters.add("dropped", 'reason="foreign-via"');
+    else if (!this.#transactions.receiveResponse(response, from))
+      this.counters.add("dropped", 'reason="stray-response"');
+  }
+
+  #isOurVia(response: SipResponse): boolean {
+    const { via } = response;
+    if (!this.#points.some((point) => point.host === via.host && point.port === (via.port ?? 5060))) return false;
+    let values = 0;
+    for (const { key, value } of response.headers)
+      if (key === "via") values += value.includes(",") ? splitList(value).length : 1;
+    return values === 1;
+  }
+
+  #onMalformed(fault: Malformed, from: Flow, point: ListenPoint): void {
+    const answered = fault.answer === undefined ? "no" : "yes";
+    this.counters.add("malformed", `fault="${fault.fault}",answered="${answered}"`);
+    this.#parts.log.debug("sip.malformed", { fault: fault.fault, detail: fault.detail, peer: from.address });
+    const { answer } = fault;
+    const top = answer?.headers.find(({ key }) => key === "via");
+    const via = top === undefined ? undefined : parseVia(top.value);
+    if (answer === undefined || via === undefined) return;
+    const back = withSource(via, from.address, from.port);
+    const hasRport = parameter(back.params, "rport") !== undefined;
+    const to: Flow = from.transport !== "udp" || hasRport ? from : { ...from, port: via.port ?? 5060 };
+    const text = refusalText(answer, back, this.#parts.ids.tag());
+    this.counters.add("messages", `direction="out",kind="${Math.floor(answer.status / 100)}xx"`);
+    this.#transports.get(point.id)?.send(text, to, () => {});
+  }
+
+  // What applications tell us.
+
+  onOpen(link: ApplicationLink): void {
+    this.#applications.open(link);
+  }
+
+  onPayload(link: ApplicationLink, payload: string): void {
+    const parsed = parseCommand(payload);
+    const id = this.#parts.ids.uuid();
+    if (!parsed.ok) {
+      const { id: commandId, verdict, reason } = parsed.failure;
+      this.counters.add("frames_refused", `verdict="${verdict}"`);
+      link.send(report.refused(id, commandId, verdict, reason));
+      if (verdict === "NO") link.close();
+      return;
+    }
+    const command = parsed.value;
+    if (command.kind === "authenticate") {
+      if (!isSameSecret(command.secret, this.#parts.settings.secret)) {
+        this.counters.add("frames_refused", 'verdict="NO"');
+        this.#parts.log.warn("application.refused", { link: link.id });
+        link.send(report.refused(id, command.id, "NO", "incorrect secret"));
+        link.close();
+        return;
+      }
+      this.#applications.authenticate(link);
+      this.#parts.log.info("application.connected", { link: link.id });
+      const hostPorts = this.#points.map((point) => point.id).join(",");
+      const localHostPorts = this.#points.map((p) => `${p.transport}/${p.address}:${p.port}`).join(",");
+      link.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
+      return;
+    }
+    // The C++ server lets a stranger ping and route; we do not.
+    if (!this.#applications.isAuthenticated(link)) {
+      link.send(report.refused(id, command.id, "NO", "not authenticated"));
+      link.close();
+      return;
+    }
+    switch (command.kind) {
+      case "ping":
+        link.send(report.done(id, command.id, "pong"));
+        break;
+      case "route": {
+        const taken = this.#applications.route(link, command.verb);
+        link.send(taken ? report.done(id, command.id) : report.refused(id, command.id, "NOK", "too many routes"));
+        break;
+      }
+      case "remove_route":
+        this.#applications.unroute(link, command.verb);
+        link.send(report.done(id, command.id));
+        break;
+      case "proxy":
+        link.send(report.refused(id, command.id, "NOK", "not supported"));
+        break;
+      case "sources":
+        this.#tellSources(link, id, command.id, command.allow);
+        break;
+      case "send-request":
+        this.#client.request(link, command);
+        break;
+      case "send-response":
+        this.#server.respond(link, command);
+        break;
+    }
+  }
+
+  onClose(link: ApplicationLink): void {
+    const wasAuthenticated = this.#applications.isAuthenticated(link);
+    this.#applications.close(link);
+    if (!wasAuthenticated) return;
+    this.#parts.log.info("application.disconnected", { link: link.id });
+    this.#server.onLinkClosed(link);
+    this.#client.onLinkClosed(link);
+  }
+
+  #tellSources(link: ApplicationLink, id: string, commandId: string, allow: readonly string[]): void {
+    const bad = allow.find((cidr) => blockOf([cidr]) === undefined);
+    if (bad !== undefined) {
+      link.send(report.refused(id, commandId, "NOK", `not an address or prefix: ${bad}`));
+      return;
+    }
+    const all = this.#applications.tellSources(link, allow);
+    if (this.#sources !== undefined) this.#sources = blockOf(all);
+    link.send(report.done(id, commandId));
+  }
+
+  async stop(): Promise<void> {
+    this.wheel.stopAll();
+    await Promise.all([...this.#transports.values()].map((transport) => transport.stop()));
+  }
+
+  // The way out.
+
+  #send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void {
+    const transport = this.#transports.get(flow.pointId);
+    if (transport === undefined) {
+      setImmediate(failed);
+      return;
+    }
+    const text = this.#textOf(message);
+    const kind = message.kind === "request" ? methodLabel(message.method) : `${Math.floor(message.status / 100)}xx`;
+    this.counters.add("messages", `direction="out",kind="${kind}"`);
+    if (again) this.counters.add("retransmissions", 'direction="out"');
+    this.#note(message, "out", flow, text.length, again);
+    transport.send(text, flow, failed);
+  }
+
+  #textOf(message: SipMessage): string {
+    if (message !== this.#lastMessage) {
+      this.#lastText = serialise(message);
+      this.#lastMessage = message;
+    }
+    return this.#lastText;
+  }
+
+  #note(message: SipMessage, direction: "in" | "out", flow: Flow, bytes: number, retransmission: boolean): void {
+    this.trace.note(message, direction, flow, { unixMs: this.#parts.clock.unixMs(), bytes, retransmission });
+  }
+
+  #point(id: string): ListenPoint {
+    const point = this.#transports.get(id)?.point;
+    if (point === undefined) throw new Error(`no such listen point: ${id}`);
+    return point;
+  }
+
+  #timeOfDay(): string {
+    const unixMs = this.#parts.clock.unixMs();
+    const second = Math.floor(unixMs / 1_000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#secondText = new Date(unixMs).toISOString().slice(11, 19);
+    }
+    return `${this.#secondText}.${String(Math.floor(unixMs) % 1_000).padStart(3, "0")}000`;
+  }
+}
+
+/** The request with its first Via saying where it came from. RFC 3261 §18.2.1, RFC 3581 §4. */
+function stamped(request: SipRequest, from: Flow): SipRequest {
+  const via = withSource(request.via, from.address, from.port);
+  if (via === request.via) return request;
+  let isFirst = true;
+  const headers = request.headers.map((line) => {
+    if (line.key !== "via" || !isFirst) return line;
+    isFirst = false;
+    return { ...line, value: replaceFirstVia(line.value, via) };
+  });
+  return { ...request, via, headers };
+}
+
+/** undefined when one of them is no address and no prefix. */
+function blockOf(cidrs: readonly string[]): BlockList | undefined {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const slash = cidr.indexOf("/");
+    const address = slash === -1 ? cidr : cidr.slice(0, slash);
+    const version = isIP(address);
+    const bits = slash === -1 ? (version === 6 ? 128 : 32) : Number(cidr.slice(slash + 1));
+    if (version === 0 || !Number.isInteger(bits) || bits < 0 || bits > (version === 6 ? 128 : 32)) return undefined;
+    list.addSubnet(address, bits, version === 6 ? "ipv6" : "ipv4");
+  }
+  return list;
+}

@@ -1,0 +1,345 @@
+// Owns every transaction: finds it, feeds it one input at a time, performs its effects, forgets it when it has ended. RFC 3261 §17.
+
+import type { Step } from "../../../kernel/step.ts";
+import { type Flow, isReliable } from "../core/flow.ts";
+import { responseTo } from "../core/message/build.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
+import type { ClientEffect, ServerEffect } from "../core/transaction/effect.ts";
+import * as inviteClient from "../core/transaction/invite-client.ts";
+import * as inviteServer from "../core/transaction/invite-server.ts";
+import { clientKey, mergeKey, serverKey } from "../core/transaction/key.ts";
+import * as nonInviteClient from "../core/transaction/non-invite-client.ts";
+import * as nonInviteServer from "../core/transaction/non-invite-server.ts";
+import type { Timing, TransactionContext } from "../core/transaction/timing.ts";
+import { NamedTimers, type TimerOwner, type TimerWheel } from "./timer-wheel.ts";
+
+export type Failed = "timeout" | "transport";
+
+export interface ClientUser {
+  onResponse(response: SipResponse, from: Flow): void;
+  onFailed(because: Failed): void;
+}
+
+export interface ServerUser {
+  /** An ACK that came on the INVITE's own branch although it was answered with 2xx. */
+  onAck(ack: SipRequest): void;
+  onFailed(because: Failed): void;
+}
+
+export interface TransactionShell {
+  readonly timing: Timing;
+  readonly wheel: TimerWheel;
+  readonly transactionsMax: number;
+  /** `failed` is called at most once, later, when the transport could not deliver. */
+  send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
+}
+
+interface ClientMachine<State> {
+  step(tx: TransactionContext, state: State, input: ClientInput): Step<State, ClientEffect<string>>;
+}
+type ClientInput =
+  | { readonly kind: "response"; readonly response: SipResponse }
+  | { readonly kind: "timer"; readonly timer: never }
+  | { readonly kind: "transport-failed" };
+
+interface ServerMachine<State> {
+  step(tx: TransactionContext, state: State, input: ServerInput): Step<State, ServerEffect<string>>;
+}
+type ServerInput =
+  | { readonly kind: "request" }
+  | { readonly kind: "respond"; readonly response: SipResponse }
+  | { readonly kind: "timer"; readonly timer: never }
+  | { readonly kind: "transport-failed" };
+
+export interface ClientTransaction {
+  readonly request: SipRequest;
+  readonly flow: Flow;
+  readonly state: string;
+  /** Ends it without a word. For an INVITE whose CANCEL was never answered (RFC 3261 §9.1). */
+  abandon(): void;
+}
+
+export interface ServerTransaction {
+  readonly request: SipRequest;
+  /** Where responses go. */
+  readonly flow: Flow;
+  readonly state: string;
+  respond(response: SipResponse): void;
+}
+
+export class TransactionLayer {
+  readonly shell: TransactionShell;
+  readonly #clients = new Map<string, Client<{ readonly name: string }>>();
+  readonly #servers = new Map<string, Server<{ readonly name: string }>>();
+  /** Requests outside dialogs under way, to see a second copy that came by another path: §8.2.2.2. */
+  readonly #merge = new Map<string, string>();
+
+  constructor(shell: TransactionShell) {
+    this.shell = shell;
+  }
+
+  get size(): number {
+    return this.#clients.size + this.#servers.size;
+  }
+
+  get full(): boolean {
+    return this.size >= this.shell.transactionsMax;
+  }
+
+  startClient(request: SipRequest, flow: Flow, user: ClientUser): ClientTransaction {
+    const key = clientKey(request);
+    const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const forget = () => this.#clients.delete(key);
+    if (request.method === "INVITE") {
+      const client = new Client(inviteClient, context, this.shell, request, flow, user, forget);
+      this.#clients.set(key, client);
+      client.begin(inviteClient.start(context, request));
+      return client;
+    }
+    const client = new Client(nonInviteClient, context, this.shell, request, flow, user, forget);
+    this.#clients.set(key, client);
+    client.begin(nonInviteClient.start(context, request));
+    return client;
+  }
+
+  startServer(request: SipRequest, flow: Flow, user: ServerUser): ServerTransaction {
+    const key = serverKey(request);
+    const merge = request.toTag === "" ? mergeKey(request) : undefined;
+    if (merge !== undefined) this.#merge.set(merge, key);
+    const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const forget = () => {
+      this.#servers.delete(key);
+      if (merge !== undefined && this.#merge.get(merge) === key) this.#merge.delete(merge);
+    };
+    if (request.method === "INVITE") {
+      const server = new Server(inviteServer, context, this.shell, request, flow, user, forget);
+      this.#servers.set(key, server);
+      server.begin(inviteServer.start(responseTo(request, { status: 100, toTag: "" })));
+      return server;
+    }
+    const server = new Server(nonInviteServer, context, this.shell, request, flow, user, forget);
+    this.#servers.set(key, server);
+    server.begin(nonInviteServer.start());
+    return server;
+  }
+
+  /** Takes a copy of a known request, or an ACK that belongs to a transaction; false: it is for the user agent. */
+  receiveRequest(request: SipRequest): boolean {
+    const server = this.#servers.get(serverKey(request));
+    if (server === undefined) return false;
+    if (request.method === "ACK") server.acknowledge(request);
+    else server.handle({ kind: "request" });
+    return true;
+  }
+
+  /** The INVITE that this CANCEL means: §9.2. */
+  inviteOf(cancel: SipRequest): ServerTransaction | undefined {
+    return this.#servers.get(serverKey(cancel, "INVITE"));
+  }
+
+  /** The same request reached us by another path and is being worked on: answer 482. §8.2.2.2. */
+  isMerged(request: SipRequest): boolean {
+    const key = this.#merge.get(mergeKey(request));
+    return key !== undefined && key !== serverKey(request);
+  }
+
+  /** False: nobody asked for it. */
+  receiveResponse(response: SipResponse, from: Flow): boolean {
+    const client = this.#clients.get(clientKey(response));
+    if (client === undefined) return false;
+    client.receive(response, from);
+    return true;
+  }
+}
+
+abstract class Driver<State extends { readonly name: string }, Input, Effect> implements TimerOwner {
+  readonly request: SipRequest;
+  readonly flow: Flow;
+  protected readonly shell: TransactionShell;
+  protected readonly timers: NamedTimers;
+  readonly #forget: () => void;
+  #current: State | undefined;
+  #busy = false;
+  readonly #waiting: Input[] = [];
+
+  constructor(shell: TransactionShell, request: SipRequest, flow: Flow, forget: () => void) {
+    this.shell = shell;
+    this.request = request;
+    this.flow = flow;
+    this.#forget = forget;
+    this.timers = new NamedTimers(shell.wheel, this);
+  }
+
+  protected abstract next(state: State, input: Input): Step<State, Effect>;
+  protected abstract perform(effect: Effect): void;
+  abstract onTimer(name: string): void;
+
+  get state(): string {
+    return this.#current?.name ?? "new";
+  }
+
+  begin({ state, effects }: Step<State, Effect>): void {
+    this.#current = state;
+    this.#busy = true;
+    for (const effect of effects) this.perform(effect);
+    this.#busy = false;
+    this.#drain();
+  }
+
+  /** One input, one step, every effect performed: only then the next input. */
+  handle(input: Input): void {
+    if (this.#current === undefined || this.#current.name === "terminated") return;
+    this.#waiting.push(input);
+    if (!this.#busy) this.#drain();
+  }
+
+  protected end(): void {
+    this.timers.stopAll();
+    this.#forget();
+  }
+
+  #drain(): void {
+    this.#busy = true;
+    for (let input = this.#waiting.shift(); input !== undefined; input = this.#waiting.shift()) {
+      if (this.#current === undefined) break;
+      const { state, effects } = this.next(this.#current, input);
+      this.#current = state;
+      for (const effect of effects) this.perform(effect);
+      if (state.name === "terminated") {
+        this.end();
+        break;
+      }
+    }
+    this.#busy = false;
+  }
+
+  protected dispose(): void {
+    this.#current = undefined;
+    this.#waiting.length = 0;
+    this.end();
+  }
+}
+
+class Client<State extends { readonly name: string }>
+  extends Driver<State, ClientInput, ClientEffect<string>>
+  implements ClientTransaction
+{
+  readonly #machine: ClientMachine<State>;
+  readonly #context: TransactionContext;
+  readonly #user: ClientUser;
+  #from: Flow;
+
+  constructor(
+    machine: ClientMachine<State>,
+    context: TransactionContext,
+    shell: TransactionShell,
+    request: SipRequest,
+    flow: Flow,
+    user: ClientUser,
+    forget: () => void,
+  ) {
+    super(shell, request, flow, forget);
+    this.#machine = machine;
+    this.#context = context;
+    this.#user = user;
+    this.#from = flow;
+  }
+
+  receive(response: SipResponse, from: Flow): void {
+    this.#from = from;
+    this.handle({ kind: "response", response });
+  }
+
+  abandon(): void {
+    this.dispose();
+  }
+
+  onTimer(name: string): void {
+    this.handle({ kind: "timer", timer: name as never });
+  }
+
+  protected next(state: State, input: ClientInput) {
+    return this.#machine.step(this.#context, state, input);
+  }
+
+  protected perform(effect: ClientEffect<string>): void {
+    switch (effect.kind) {
+      case "send":
+        this.shell.send(effect.request, this.flow, effect.again, () => this.handle({ kind: "transport-failed" }));
+        break;
+      case "deliver":
+        this.#user.onResponse(effect.response, this.#from);
+        break;
+      case "failed":
+        this.#user.onFailed(effect.because);
+        break;
+      case "start-timer":
+        this.timers.start(effect.timer, effect.afterMs);
+        break;
+      case "stop-timer":
+        this.timers.stop(effect.timer);
+        break;
+    }
+  }
+}
+
+class Server<State extends { readonly name: string }>
+  extends Driver<State, ServerInput, ServerEffect<string>>
+  implements ServerTransaction
+{
+  readonly #machine: ServerMachine<State>;
+  readonly #context: TransactionContext;
+  readonly #user: ServerUser;
+
+  constructor(
+    machine: ServerMachine<State>,
+    context: TransactionContext,
+    shell: TransactionShell,
+    request: SipRequest,
+    flow: Flow,
+    user: ServerUser,
+    forget: () => void,
+  ) {
+    super(shell, request, flow, forget);
+    this.#machine = machine;
+    this.#context = context;
+    this.#user = user;
+  }
+
+  respond(response: SipResponse): void {
+    this.handle({ kind: "respond", response });
+  }
+
+  /** Only an INVITE's machine knows an ACK; no other key leads here. */
+  acknowledge(ack: SipRequest): void {
+    this.handle({ kind: "ack", ack } as unknown as ServerInput);
+  }
+
+  onTimer(name: string): void {
+    this.handle({ kind: "timer", timer: name as never });
+  }
+
+  protected next(state: State, input: ServerInput) {
+    return this.#machine.step(this.#context, state, input);
+  }
+
+  protected perform(effect: ServerEffect<string>): void {
+    switch (effect.kind) {
+      case "send":
+        this.shell.send(effect.response, this.flow, effect.again, () => this.handle({ kind: "transport-failed" }));
+        break;
+      case "deliver-ack":
+        this.#user.onAck(effect.ack);
+        break;
+      case "failed":
+        this.#user.onFailed(effect.because);
+        break;
+      case "start-timer":
+        this.timers.start(effect.timer, effect.afterMs);
+        break;
+      case "stop-timer":
+        this.timers.stop(effect.timer);
+        break;
+    }
+  }
+}

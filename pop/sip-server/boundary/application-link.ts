@@ -1,0 +1,16 @@
+/** One connection of an application. */
+export interface ApplicationLink {
+  readonly id: string;
+  readonly open: boolean;
+  /** @param payload bytes as latin-1, unframed */
+  send(payload: string): void;
+  /** After what was sent has left. */
+  close(): void;
+}
+
+/** What the admin listener tells the endpoint. */
+export interface ApplicationHost {
+  onOpen(link: ApplicationLink): void;
+  onPayload(link: ApplicationLink, payload: string): void;
+  onClose(link: ApplicationLink): void;
+}

@@ -1,0 +1,65 @@
+// The sip-server's configuration: parsed once, whole, strictly.
+
+import { isIP } from "node:net";
+import { z } from "zod";
+import { ADMIN_LIMITS } from "../adapters/admin-listener.ts";
+import { TCP_LIMITS } from "../adapters/tcp.ts";
+import { ENDPOINT_LIMITS } from "../app/endpoint.ts";
+import { USER_AGENT_LIMITS } from "../app/shell.ts";
+import { PARSE_LIMITS } from "../core/message/parse.ts";
+
+const port = z.int().min(0).max(65_535); // 0: any free one, for tests
+const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
+
+const ListenSchema = z
+  .strictObject({
+    transport: z.enum(["udp", "tcp"]),
+    host,
+    port,
+    /** What peers call us when it is not `host`: a name, or the address in front of a NAT. */
+    externalHost: z
+      .string()
+      .regex(/^[A-Za-z0-9._:-]{1,255}$/)
+      .optional(),
+  })
+  .refine(({ host, externalHost }) => externalHost !== undefined || (host !== "0.0.0.0" && host !== "::"), {
+    path: ["externalHost"],
+    error: "needed when host is a wildcard: Via and Contact must name an address",
+  });
+
+export const SipServerConfigSchema = z
+  .strictObject({
+    listen: z.array(ListenSchema).min(1).max(64),
+    admin: z.strictObject({
+      host,
+      port,
+      secret: z.string().min(1).optional(),
+      /** A file whose content, trimmed, is the secret. */
+      secretFile: z.string().min(1).optional(),
+      frameBytesMax: z.int().min(4_096).max(16_777_216).default(ADMIN_LIMITS.frameBytesMax),
+      connectionsMax: z.int().min(1).max(1_024).default(ADMIN_LIMITS.connectionsMax),
+    }),
+    http: z.strictObject({ host, port }),
+    /** RFC 3261 T1; T2 and T4 follow it (8 and 10 times). */
+    t1Ms: z.int().min(10).max(2_000).default(500),
+    /** "told": datagrams and connections of sources no application has named are dropped unread. */
+    trustedSources: z.enum(["any", "told"]).default("any"),
+    traceCallIds: z.int().min(0).max(100_000).default(2_000),
+    traceLinesPerCall: z.int().min(1).max(2_000).default(200),
+    udpBufferBytes: z.int().min(65_536).max(67_108_864).default(4_194_304),
+    messageBytesMax: z.int().min(2_048).max(65_535).default(PARSE_LIMITS.messageBytesMax),
+    tcpConnectionsMax: z.int().min(1).max(65_535).default(TCP_LIMITS.connectionsMax),
+    tcpIdleMs: z.int().min(32_000).max(86_400_000).default(TCP_LIMITS.idleMs),
+    transactionsMax: z.int().min(100).max(2_000_000).default(ENDPOINT_LIMITS.transactionsMax),
+    dialogsMax: z.int().min(10).max(1_000_000).default(ENDPOINT_LIMITS.dialogsMax),
+    pendingRequestsMax: z.int().min(10).max(1_000_000).default(USER_AGENT_LIMITS.pendingMax),
+    ringingMs: z.int().min(10_000).max(3_600_000).default(USER_AGENT_LIMITS.ringingMs),
+    /** How long dialogs outlive the connection of their application before they get a BYE. */
+    orphanGraceMs: z.int().min(0).max(86_400_000).default(USER_AGENT_LIMITS.orphanGraceMs),
+  })
+  .refine(({ admin }) => (admin.secret === undefined) !== (admin.secretFile === undefined), {
+    path: ["admin", "secret"],
+    error: "give either secret or secretFile",
+  });
+
+export type SipServerConfig = z.output<typeof SipServerConfigSchema>;

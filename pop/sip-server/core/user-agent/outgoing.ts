@@ -1,0 +1,201 @@
+// From what an application wrote to what goes on the wire: the parts it may say, the parts that are ours. RFC 3261 §8.1.1, §12.2.1.1.
+
+import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
+import { type Addressing, addressing, type Dialog } from "../dialog/dialog.ts";
+import type { Draft, RequestDraft, ResponseDraft } from "../drachtio/command.ts";
+import type { ListenPoint } from "../flow.ts";
+import { contentLength } from "../message/build.ts";
+import { headerSpelling } from "../message/header-name.ts";
+import { type Header, header, headerValue, type SipRequest } from "../message/message.ts";
+import { parseNameAddr, showNameAddr, tagOf, withTag } from "../message/name-addr.ts";
+import { parseCSeq } from "../message/parse.ts";
+import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
+import { parseVia } from "../message/via.ts";
+
+/** Never taken from an application: they are the transaction's or the dialog's. */
+const OURS = new Set(["via", "route", "record-route", "rseq", "content-length", "content-type", "max-forwards"]);
+const OURS_IN_REQUEST = new Set([...OURS, "from", "to", "call-id", "cseq", "contact"]);
+const OURS_IN_RESPONSE = new Set([...OURS, "from", "to", "call-id", "cseq", "contact"]);
+/** In a CANCEL only what explains it. */
+const OURS_IN_CANCEL = new Set([...OURS_IN_REQUEST, "p-asserted-identity", "require", "proxy-require"]);
+
+export interface Unsendable {
+  readonly code: "request.unsendable";
+  /** As drachtio words it: applications match on some of these. */
+  readonly reason: string;
+}
+
+export interface Fresh {
+  readonly point: ListenPoint;
+  readonly branch: string;
+  readonly callId: string;
+  readonly fromTag: string;
+  readonly cseq: number;
+}
+
+/** A request that starts something: §8.1.1. @fails request.unsendable */
+export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipRequest, Unsendable> {
+  const { point } = fresh;
+  const uri = parseUri(draft.uri);
+  if (uri === undefined) return unsendable(`invalid request-uri: ${draft.uri.slice(0, 128)}`);
+  const requestUri = showUri(asRequestUri(uri));
+  const contentType = contentTypeOf(draft);
+  if (contentType === undefined) return unsendable("missing content-type");
+
+  const from = party(draft, "from", contactUriOf(point), point);
+  const to = party(draft, "to", requestUri, point);
+  if (from === undefined || to === undefined) return unsendable("invalid from or to header");
+  const fromTag = tagOf(from) || fresh.fromTag;
+  const asked = parseCSeq(headerValue(draft, "cseq") ?? "");
+  const number = asked?.number ?? fresh.cseq;
+  const callId = headerValue(draft, "call-id") ?? fresh.callId;
+  if (callId.length > 255 || /[|\s,;]/.test(callId)) return unsendable("invalid call-id");
+
+  const headers: Header[] = [
+    header("Via", "via", ourVia(point, fresh.branch)),
+    header("Max-Forwards", "max-forwards", maxForwards(draft)),
+    header("From", "from", showNameAddr(withTag(from, fromTag))),
+    header("To", "to", showNameAddr(to)),
+    header("Call-ID", "call-id", callId),
+    header("CSeq", "cseq", `${number} ${draft.method}`),
+  ];
+  const contact = contactFor(draft, point, draft.method);
+  if (contact !== undefined) headers.push(header("Contact", "contact", contact));
+  pushGiven(headers, draft, OURS_IN_REQUEST, point);
+  pushBody(headers, draft, contentType);
+  return succeed(
+    request(draft.method, requestUri, headers, draft.body, { callId, fromTag, toTag: tagOf(to), cseq: number }),
+  );
+}
+
+/** A request inside a dialog: §12.2.1.1. The Request-URI of the application is a placeholder. @fails request.unsendable */
+export function requestInDialog(
+  dialog: Dialog,
+  draft: RequestDraft,
+  fresh: { readonly point: ListenPoint; readonly branch: string; readonly cseq: number },
+): Outcome<{ readonly request: SipRequest; readonly nextHop: string }, Unsendable> {
+  const { point, branch, cseq } = fresh;
+  const contentType = contentTypeOf(draft);
+  if (contentType === undefined) return unsendable("missing content-type");
+  const { uri, route, nextHop }: Addressing = addressing(dialog);
+  const headers: Header[] = [
+    header("Via", "via", ourVia(point, branch)),
+    header("Max-Forwards", "max-forwards", maxForwards(draft)),
+    ...route,
+    header("From", "from", dialog.localParty),
+    header("To", "to", dialog.remoteParty),
+    header("Call-ID", "call-id", dialog.callId),
+    header("CSeq", "cseq", `${cseq} ${draft.method}`),
+  ];
+  if (NAMES_A_TARGET.has(draft.method))
+    headers.push(header("Contact", "contact", contactFor(draft, point, draft.method) ?? dialog.localContact));
+  pushGiven(headers, draft, OURS_IN_REQUEST, point);
+  pushBody(headers, draft, contentType);
+  const { callId, localTag, remoteTag } = dialog;
+  return succeed({
+    request: request(draft.method, uri, headers, draft.body, { callId, fromTag: localTag, toTag: remoteTag, cseq }),
+    nextHop,
+  });
+}
+
+/** What an application adds to a response; Contact is ours when it gave none and the response needs one. */
+export function responseHeaders(draft: ResponseDraft, to: SipRequest, point: ListenPoint, reliable: boolean): Header[] {
+  const headers: Header[] = [];
+  const given = headerValue(draft, "contact");
+  const makesDialog = to.method === "INVITE" || to.method === "SUBSCRIBE" || to.method === "UPDATE";
+  if (given !== undefined) headers.push(header("Contact", "contact", ourAddress(given, point, true)));
+  else if (makesDialog && (reliable || (draft.status > 100 && draft.status < 300)))
+    headers.push(header("Contact", "contact", `<${contactUriOf(point)}>`));
+  pushGiven(headers, draft, OURS_IN_RESPONSE, point);
+  const contentType = contentTypeOf(draft) ?? "application/octet-stream";
+  if (draft.body !== "") headers.push(header("Content-Type", "content-type", contentType));
+  return headers;
+}
+
+/** The local tag an application chose by writing it into To. */
+export function tagFromDraft(draft: ResponseDraft): string | undefined {
+  const to = headerValue(draft, "to");
+  const address = to === undefined ? undefined : parseNameAddr(to);
+  const tag = address === undefined ? "" : tagOf(address);
+  return /^[A-Za-z0-9\-.!%*_+`'~]{1,128}$/.test(tag) ? tag : undefined;
+}
+
+export const cancelHeaders = (draft: Draft): Header[] =>
+  draft.headers
+    .filter(({ key }) => !OURS_IN_CANCEL.has(key))
+    .map(({ name, key, value }) => header(headerSpelling(name), key, value));
+
+/** `sip:127.0.0.1:5060;transport=tcp`: us, as a peer should address us. */
+export function contactUriOf({ host, port, transport }: ListenPoint): string {
+  return `sip:${host}:${port}${transport === "udp" ? "" : `;transport=${transport}`}`;
+}
+
+const ourVia = ({ transport, host, port }: ListenPoint, branch: string): string =>
+  `SIP/2.0/${transport.toUpperCase()} ${host}:${port};rport;branch=${branch}`;
+
+/** The methods whose Contact says where the dialog's next request goes. */
+const NAMES_A_TARGET = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"]);
+const NEEDS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY"]);
+
+function contactFor(draft: Draft, point: ListenPoint, method: string): string | undefined {
+  const given = headerValue(draft, "contact");
+  if (given !== undefined) return ourAddress(given, point, true);
+  return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point)}>` : undefined;
+}
+
+/** `@localhost` stands for whichever address of ours is used. */
+function ourAddress(value: string, point: ListenPoint, isContact = false): string {
+  if (!value.includes("@localhost")) return value;
+  const replaced = value.replace(/@localhost(?![\w.:-])/g, `@${point.host}:${point.port}`);
+  if (!isContact || point.transport === "udp") return replaced;
+  const address = parseNameAddr(replaced);
+  const uri = address === undefined ? undefined : parseUri(address.uri);
+  if (address === undefined || uri === undefined || uriParameter(uri, "transport") !== undefined) return replaced;
+  const params = `${uri.params};transport=${point.transport}`;
+  return showNameAddr({ ...address, uri: showUri({ ...uri, params }) });
+}
+
+function party(draft: Draft, key: "from" | "to", otherwise: string, point: ListenPoint) {
+  const given = headerValue(draft, key);
+  return given === undefined ? { display: "", uri: otherwise, params: "" } : parseNameAddr(ourAddress(given, point));
+}
+
+function maxForwards(draft: Draft): string {
+  const given = headerValue(draft, "max-forwards");
+  return given !== undefined && /^\d{1,3}$/.test(given) && Number(given) < 256 ? given : "70";
+}
+
+/** "" when there is no body; undefined when there is one of unknown type. */
+function contentTypeOf(draft: Draft): string | undefined {
+  if (draft.body === "") return "";
+  return headerValue(draft, "content-type") ?? (draft.body.startsWith("v=0") ? "application/sdp" : undefined);
+}
+
+function pushGiven(headers: Header[], draft: Draft, ours: ReadonlySet<string>, point: ListenPoint): void {
+  for (const { name, key, value } of draft.headers) {
+    if (ours.has(key) || value === "") continue;
+    headers.push(header(headerSpelling(name), key, key === "p-asserted-identity" ? ourAddress(value, point) : value));
+  }
+}
+
+function pushBody(headers: Header[], { body }: Draft, contentType: string): void {
+  if (body !== "") headers.push(header("Content-Type", "content-type", contentType));
+  headers.push(contentLength(body));
+}
+
+function request(
+  method: string,
+  uri: string,
+  headers: readonly Header[],
+  body: string,
+  ids: { readonly callId: string; readonly fromTag: string; readonly toTag: string; readonly cseq: number },
+): SipRequest {
+  const via = parseVia(headers[0]?.value ?? "");
+  if (via === undefined) throw new Error("our own Via cannot be read");
+  const { callId, fromTag, toTag } = ids;
+  const cseq = { number: ids.cseq, method };
+  return { kind: "request", method, uri, headers, body, via, cseq, callId, fromTag, toTag, sizeBytes: 0 };
+}
+
+const unsendable = (reason: string): { readonly ok: false; readonly failure: Unsendable } =>
+  fail({ code: "request.unsendable", reason });

@@ -1,0 +1,101 @@
+// Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
+
+import { readFileSync } from "node:fs";
+import type { Log } from "../../kernel/log.ts";
+import { systemClock } from "../../kernel/time.ts";
+import { ADMIN_LIMITS, openAdmin } from "./adapters/admin-listener.ts";
+import { openHttp } from "./adapters/http.ts";
+import { resolveHost } from "./adapters/resolver.ts";
+import { systemIds } from "./adapters/system-ids.ts";
+import { openTcp, TCP_LIMITS } from "./adapters/tcp.ts";
+import { openUdp } from "./adapters/udp.ts";
+import { Endpoint } from "./app/endpoint.ts";
+import { USER_AGENT_LIMITS } from "./app/shell.ts";
+import { systemAlarm } from "./app/timer-wheel.ts";
+import type { SipServerConfig } from "./config/sip-server-config.ts";
+import type { ListenPoint } from "./core/flow.ts";
+import { PARSE_LIMITS } from "./core/message/parse.ts";
+import { bracketed } from "./core/message/uri.ts";
+
+export interface SipServer {
+  readonly endpoint: Endpoint;
+  /** As bound: a port 0 of the configuration has become a real one. */
+  readonly points: readonly ListenPoint[];
+  readonly adminPort: number;
+  readonly httpPort: number;
+  stop(): Promise<void>;
+}
+
+/** @throws EADDRINUSE and its like, with what was opened closed again */
+export async function startSipServer(config: SipServerConfig, log: Log): Promise<SipServer> {
+  const { admin } = config;
+  const secret = admin.secret ?? readFileSync(admin.secretFile ?? "", "utf8").trim();
+  const endpoint = new Endpoint({
+    settings: {
+      secret,
+      t1Ms: config.t1Ms,
+      trustedSources: config.trustedSources,
+      trace: { callIdsMax: config.traceCallIds, linesPerCallMax: config.traceLinesPerCall },
+      parse: { ...PARSE_LIMITS, messageBytesMax: config.messageBytesMax },
+      transactionsMax: config.transactionsMax,
+      dialogsMax: config.dialogsMax,
+      limits: {
+        ...USER_AGENT_LIMITS,
+        pendingMax: config.pendingRequestsMax,
+        ringingMs: config.ringingMs,
+        orphanGraceMs: config.orphanGraceMs,
+      },
+    },
+    clock: systemClock,
+    alarm: systemAlarm(),
+    ids: systemIds,
+    log,
+    resolve: resolveHost,
+  });
+  const tcp = openTcp({
+    ...TCP_LIMITS,
+    messageBytesMax: config.messageBytesMax,
+    connectionsMax: config.tcpConnectionsMax,
+    idleMs: config.tcpIdleMs,
+  });
+  const udp = openUdp(config.udpBufferBytes);
+  const closers: (() => Promise<void>)[] = [() => endpoint.stop()];
+  try {
+    for (const { transport, host, port, externalHost } of config.listen) {
+      const named = bracketed(externalHost ?? host);
+      const point: ListenPoint = {
+        id: `${transport}/${named}:${port}`,
+        transport,
+        address: host,
+        port,
+        host: named,
+      };
+      endpoint.addTransport(await (transport === "udp" ? udp : tcp)(point, endpoint));
+    }
+    const http = await openHttp(config.http, endpoint);
+    closers.push(() => http.stop());
+    const { frameBytesMax, connectionsMax } = admin;
+    const listener = await openAdmin(admin, endpoint, { ...ADMIN_LIMITS, frameBytesMax, connectionsMax });
+    closers.push(() => listener.stop());
+    log.info("sip-server.listening", {
+      points: endpoint.points.map(({ id }) => id),
+      admin: `${admin.host}:${listener.port}`,
+      http: `${config.http.host}:${http.port}`,
+    });
+    return {
+      endpoint,
+      points: endpoint.points,
+      adminPort: listener.port,
+      httpPort: http.port,
+      stop: () => closeAll(closers),
+    };
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
+  }
+}
+
+/** Applications first, sockets last: what is being said still leaves. */
+async function closeAll(closers: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const close of [...closers].reverse()) await close();
+}
