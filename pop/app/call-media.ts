@@ -129,8 +129,9 @@ export class CallMedia {
 
   async #bridge(leg: LegId, answer: Sdp): Promise<void> {
     const joined = await this.#engines.relay.bridge(this.#call, leg, answer);
-    if (joined.ok) this.#tell({ kind: "bridged", leg, codec: codecOf(answer), media: joined.value.media });
-    else this.#tell({ kind: "bridge-failed", leg, failure: joined.failure });
+    if (!joined.ok) return this.#tell({ kind: "bridge-failed", leg, failure: joined.failure });
+    this.#tell({ kind: "bridged", leg, codec: codecOf(answer), media: joined.value.media });
+    await this.#engines.server.hush(this.#call); // until the next connect, the worker has nobody to talk to
   }
 
   async #park(leg: LegId): Promise<void> {
