@@ -36,6 +36,7 @@ const EVENTS_PER_BATCH_MAX = 200;
 const EVENTS_UNWRITTEN_MAX = 20_000;
 /** What the region refuses is kept for a person to look at, up to this. */
 const REFUSED_BYTES_MAX = 16 * MEBIBYTE;
+const LAST_SENDING_MS_MAX = 1_000;
 const SEGMENT_NAME = /^events-(\d{12})\.ndjson$/;
 
 interface Commit {
@@ -55,7 +56,11 @@ export class EventSpool implements EventSink {
   #diskFailures = 0;
   #dropped = 0;
   #full = false;
+  /** Nothing more is appended; what waits may still go. */
   #closed = false;
+  /** Nothing more is touched. */
+  #stopped = false;
+  readonly #sender: Promise<void>;
   #closing: Promise<void> | undefined;
   /** One at a time changes which segments there are and where they are sent up to. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -67,7 +72,7 @@ export class EventSpool implements EventSink {
     this.#options = options;
     this.#segments = segments;
     this.#nextNumber = (segments.at(-1)?.number ?? 0) + 1;
-    void this.#send();
+    this.#sender = this.#send();
   }
 
   /** Takes over what an earlier process has left in `dir`. Rejects if the folder cannot be used. */
@@ -120,7 +125,7 @@ export class EventSpool implements EventSink {
     return { events, bytes, dropped: this.#dropped };
   }
 
-  /** What is not sent stays on disk for the next start. */
+  /** The region has a last second to take what waits; the rest stays on disk for the next start. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -128,7 +133,6 @@ export class EventSpool implements EventSink {
 
   async #close(): Promise<void> {
     this.#closed = true;
-    this.#wakeSender?.();
     clearTimeout(this.#commitTimer);
     await this.#committing;
     if (this.#pending.lines.length > 0) await this.#commit();
@@ -138,7 +142,10 @@ export class EventSpool implements EventSink {
       this.#pending.reject(new Error(`the spool was closed before the disk took ${unwritten} events`));
     }
     clearTimeout(this.#commitTimer);
+    this.#wakeSender?.();
+    await withinMs(LAST_SENDING_MS_MAX, this.#sender);
     await this.#exclusively(async () => {
+      this.#stopped = true;
       for (const segment of this.#segments) await (segment.unsentEvents === 0 ? segment.remove() : segment.seal());
     });
   }
@@ -235,23 +242,23 @@ export class EventSpool implements EventSink {
     const { backoff, rng, log } = this.#options;
     let batchMax = EVENTS_PER_BATCH_MAX;
     let failures = 0;
-    while (!this.#closed) {
+    while (!this.#stopped) {
       this.#news = false;
       const batch = await this.#nextBatch(batchMax).catch((error: unknown) => {
         log.error("spool.unreadable", { detail: messageOf(error) });
         return "unreadable" as const;
       });
-      if (this.#closed) return;
       if (batch === "unreadable") {
+        if (this.#closed) return;
         await this.#pause(backoff.waitMsMax);
         continue;
       }
       if (batch === undefined) {
+        if (this.#closed) return;
         await this.#pause(undefined);
         continue;
       }
       const stored = batch.events.length === 0 ? ALREADY : await this.#publish(batch.events);
-      if (this.#closed) return;
       if (stored.ok) {
         if (failures > 0) log.info("spool.sending", { waiting: this.state().events });
         failures = 0;
@@ -266,6 +273,7 @@ export class EventSpool implements EventSink {
         }
       } else {
         if (failures === 0) log.warn("spool.region-away", { detail: stored.failure.detail });
+        if (this.#closed) return;
         await this.#pause(backoffMs(backoff, failures++, rng));
       }
     }
@@ -286,6 +294,7 @@ export class EventSpool implements EventSink {
 
   async #nextBatch(eventsMax: number): Promise<Batch | undefined> {
     return this.#exclusively(async () => {
+      if (this.#stopped) return undefined;
       const segment = this.#segments.find(({ unsentEvents }) => unsentEvents > 0);
       if (segment === undefined) return undefined;
       const { generation, sentBytes } = segment;
@@ -312,11 +321,11 @@ export class EventSpool implements EventSink {
   #advance(batch: Batch): Promise<void> {
     return this.#exclusively(async () => {
       const { segment } = batch;
-      if (segment.generation !== batch.generation) return; // rewritten meanwhile: what is left of it goes again
+      if (this.#stopped || segment.generation !== batch.generation) return; // rewritten meanwhile: what is left of it goes again
       segment.sentBytes += batch.bytes;
       // Lines that vanished from the file would otherwise be waited for for ever.
       segment.sentEvents = batch.lines === 0 ? segment.events : segment.sentEvents + batch.lines;
-      if (segment.unsentEvents === 0 && !segment.writable && !this.#closed) await this.#forget(segment);
+      if (segment.unsentEvents === 0 && !segment.writable) await this.#forget(segment);
     });
   }
 
@@ -331,7 +340,7 @@ export class EventSpool implements EventSink {
       await this.#advance(batch);
     } catch (error) {
       log.error("spool.unwritable", { detail: messageOf(error) });
-      await this.#pause(this.#options.backoff.waitMsMax);
+      if (!this.#closed) await this.#pause(this.#options.backoff.waitMsMax);
     }
   }
 
@@ -343,7 +352,7 @@ export class EventSpool implements EventSink {
   /** Until something was appended, if no time is given; closing ends it at once. */
   #pause(forMs: number | undefined): Promise<void> {
     return new Promise((resolve) => {
-      if (forMs === undefined && this.#news) return resolve();
+      if (this.#closed || (forMs === undefined && this.#news)) return resolve();
       const timer = forMs === undefined ? undefined : setTimeout(resolve, forMs);
       this.#wakeSender = () => {
         if (forMs !== undefined && !this.#closed) return; // backing off: new events do not bring the region back
@@ -379,6 +388,15 @@ function newCommit(): Commit {
 function quietly(promise: Promise<void>): Promise<void> {
   promise.catch(() => {});
   return promise;
+}
+
+async function withinMs(msMax: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, msMax);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }
 
 const sumOf = (things: readonly { readonly bytes: number }[]): number =>

@@ -106,7 +106,8 @@ export class GrpcContactRouting implements ContactRouting {
         this.#stream = undefined;
         return;
       case "linked":
-        return log.info("routing.up");
+        log.info("routing.up");
+        return this.#options.channel.announceReachable();
       case "away":
         return log.warn("routing.away", { detail: effect.detail, retryAfterMs: effect.retryAfterMs });
       case "start-timer":

@@ -1,6 +1,6 @@
 // A region for tests: the three services that a POP host talks to, over real TLS, saying what it is told to say.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ServerCredentials } from "@grpc/grpc-js";
@@ -10,6 +10,8 @@ import * as link from "../../../proto/gen/pop_link/v1/pop_link.ts";
 import * as queue from "../../../proto/gen/queue/v1/queue.ts";
 import { Outgoing } from "./outgoing.ts";
 
+export const OPENSSL_MISSING = spawnSync("openssl", ["version"]).error !== undefined && "openssl is missing";
+
 export class FakeRegion {
   readonly #certDir: string;
   readonly linkReports: NonNullable<link.ConnectRequest["report"]>[] = [];
@@ -17,6 +19,10 @@ export class FakeRegion {
   readonly published: PublishRequest[] = [];
   /** Set to answer the next requests of the event intake with this status. */
   intakeStatus: Status = Status.OK;
+  /** Takes requests of the event intake and never answers. */
+  intakeStalls = false;
+  /** Addresses that POPs have called from, one per connection. */
+  readonly peers = new Set<string>();
   presenceIntervalMs = 250;
   /** Takes streams and says nothing. */
   mute = false;
@@ -44,10 +50,12 @@ export class FakeRegion {
       true,
     );
     const server = createServer();
-    server.add(link.PopLinkServiceDefinition, { connect: (up) => this.#linked(up) });
-    server.add(queue.ContactRoutingServiceDefinition, { connect: (up) => this.#routed(up) });
+    server.add(link.PopLinkServiceDefinition, { connect: (up, { peer }) => this.#linked(up, peer) });
+    server.add(queue.ContactRoutingServiceDefinition, { connect: (up, { peer }) => this.#routed(up, peer) });
     server.add(EventIntakeServiceDefinition, {
-      publish: async (request: PublishRequest) => {
+      publish: async (request: PublishRequest, { peer, signal }) => {
+        this.peers.add(peer);
+        if (this.intakeStalls) await new Promise((resolve) => signal.addEventListener("abort", resolve));
         if (this.intakeStatus !== Status.OK) throw new ServerError(this.intakeStatus, "as the test asked");
         this.published.push(request);
         this.#tell();
@@ -75,17 +83,13 @@ export class FakeRegion {
   }
 
   /** The first in `list` that fits, taken out of it; waits for it. */
-  async heard<Report, Wanted extends Report>(
-    list: Report[],
-    fits: (report: Report) => report is Wanted,
-    withinMs = 10_000,
-  ): Promise<Wanted> {
-    const deadline = performance.now() + withinMs;
+  async heard<Report>(list: Report[], fits: (report: Report) => boolean, withinMs = 10_000): Promise<Report> {
+    const deadlineMs = performance.now() + withinMs;
     for (;;) {
       const at = list.findIndex(fits);
       const [found] = at < 0 ? [] : list.splice(at, 1);
-      if (found !== undefined && fits(found)) return found;
-      const leftMs = deadline - performance.now();
+      if (found !== undefined) return found;
+      const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0) throw new Error(`not heard within ${withinMs} ms; heard ${JSON.stringify(list)}`);
       await this.#next(leftMs);
     }
@@ -107,7 +111,8 @@ export class FakeRegion {
     for (const wake of waiting) wake();
   }
 
-  async *#linked(up: AsyncIterable<link.ConnectRequest>): AsyncGenerator<link.ConnectResponse> {
+  async *#linked(up: AsyncIterable<link.ConnectRequest>, peer: string): AsyncGenerator<link.ConnectResponse> {
+    this.peers.add(peer);
     const down = new Outgoing<link.ConnectResponse>(100);
     this.#link = down;
     void this.#listen(up, down, ({ report }) => {
@@ -120,7 +125,8 @@ export class FakeRegion {
     yield* down;
   }
 
-  async *#routed(up: AsyncIterable<queue.ConnectRequest>): AsyncGenerator<queue.ConnectResponse> {
+  async *#routed(up: AsyncIterable<queue.ConnectRequest>, peer: string): AsyncGenerator<queue.ConnectResponse> {
+    this.peers.add(peer);
     const down = new Outgoing<queue.ConnectResponse>(100);
     this.#routing = down;
     void this.#listen(up, down, ({ report }) => {
@@ -146,13 +152,13 @@ export class FakeRegion {
   }
 }
 
-/** A CA, and for both ends a key and a certificate good for 127.0.0.1, in `dir`/region and `dir`/pop. */
-export function makeCertificates(dir: string): void {
+/** A CA, and for both ends a key and a certificate good for `address`, in `dir`/region and `dir`/pop. */
+export function makeCertificates(dir: string, address = "127.0.0.1"): void {
   mkdirSync(dir, { recursive: true });
   const openssl = (...args: string[]) => execFileSync("openssl", args, { cwd: dir, stdio: "pipe" });
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   openssl("req", "-x509", ...newKey, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test ca");
-  writeFileSync(join(dir, "san.cnf"), "subjectAltName=IP:127.0.0.1\n");
+  writeFileSync(join(dir, "san.cnf"), `subjectAltName=IP:${address}\n`);
   for (const name of ["region", "pop"]) {
     mkdirSync(join(dir, name), { recursive: true });
     openssl("req", ...newKey, "-keyout", `${name}/key.pem`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);

@@ -42,10 +42,14 @@ export class RegionChannel {
     this.#options = { connectMsMax: 3_000, pingEveryMs: 2_000, pingAnswerMsMax: 2_000, ...options };
   }
 
-  /** Told whenever a new connection stands: who waits for its next try may try at once. */
+  /** Told whenever a stream was welcomed: who waits for its next try need not wait long. */
   onReachable(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  announceReachable(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 
   /**
@@ -98,7 +102,6 @@ export class RegionChannel {
     }
     this.#channel = channel;
     this.#options.log.info("region.reached", { address });
-    for (const listener of [...this.#listeners]) listener();
     return succeed(channel);
   }
 

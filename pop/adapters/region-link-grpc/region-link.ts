@@ -102,7 +102,8 @@ export class GrpcRegionLink implements RegionLink {
         this.#stream = undefined;
         return;
       case "linked":
-        return log.info("link.up", { appliedVersion: this.#state.appliedVersion });
+        log.info("link.up", { appliedVersion: this.#state.appliedVersion });
+        return this.#options.channel.announceReachable();
       case "away":
         return log.warn("link.away", { detail: effect.detail, retryAfterMs: effect.retryAfterMs });
       case "start-timer":

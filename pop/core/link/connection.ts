@@ -21,10 +21,10 @@ export const CONNECTION_POLICY: ConnectionPolicy = {
   settledAfterMs: 10_000,
 };
 
-/** `failures`: tries in a row that did not settle. */
+/** `failures`: tries in a row that did not settle. `hurried`: the wait was cut short once already. */
 export type ConnectionState =
   | { readonly name: "idle" }
-  | { readonly name: "away"; readonly failures: number }
+  | { readonly name: "away"; readonly failures: number; readonly hurried: boolean }
   | { readonly name: "connecting"; readonly failures: number }
   | { readonly name: "hello-sent"; readonly failures: number }
   | { readonly name: "linked"; readonly failures: number }
@@ -38,7 +38,7 @@ export type ConnectionInput =
   | { readonly kind: "opened" }
   | { readonly kind: "welcomed" }
   | { readonly kind: "lost"; readonly detail: string; readonly chance: number }
-  /** Something else got through to the region: no point in waiting on. */
+  /** Another stream has been welcomed: no point in waiting for long. */
   | { readonly kind: "reachable" }
   | { readonly kind: "timer"; readonly timer: ConnectionTimer; readonly chance: number }
   | { readonly kind: "close" };
@@ -82,8 +82,11 @@ function away(
   state: ConnectionState & { name: "away" },
   input: ConnectionInput,
 ): ConnectionStep {
-  const due = input.kind === "reachable" || (input.kind === "timer" && input.timer === "retry");
-  return due ? tryNow(policy, state.failures) : { state, effects: [] };
+  if (input.kind === "timer" && input.timer === "retry") return tryNow(policy, state.failures);
+  // Once per absence and not at once: two streams that are welcomed and thrown out would chase each other without pause.
+  if (input.kind === "reachable" && !state.hurried)
+    return { state: { ...state, hurried: true }, effects: [startTimer("retry", policy.backoff.firstMs)] };
+  return { state, effects: [] };
 }
 
 function trying(
@@ -125,7 +128,7 @@ const tryNow = (policy: ConnectionPolicy, failures: number): ConnectionStep => (
 function lost(policy: ConnectionPolicy, failures: number, detail: string, chance: number): ConnectionStep {
   const retryAfterMs = Math.round(backoffMs(policy.backoff, failures, { next: () => chance }));
   return {
-    state: { name: "away", failures: failures + 1 },
+    state: { name: "away", failures: failures + 1, hurried: false },
     effects: [
       stopTimer("deadline"),
       stopTimer("settled"),

@@ -158,6 +158,7 @@ const presence = (state: RegionLinkState): RegionLinkStep =>
 /** The region keeps to one outstanding; should it not, the newest waits and takes the place of an older one (c). */
 function received(state: RegionLinkState, snapshot: ReceivedSnapshot): RegionLinkStep {
   const { intake } = state;
+  if (!heard(state)) return { state, effects: [] }; // of a stream that is gone: the next one begins with our version
   if (intake.name === "free") return considered(state, snapshot);
   const next = intake.next !== undefined && intake.next.version > snapshot.version ? intake.next : snapshot;
   return { state: { ...state, intake: { ...intake, next } }, effects: [] };
@@ -211,7 +212,9 @@ const remembering = (state: RegionLinkState, answer: CommandAnswer): RegionLinkS
 
 /** Nobody hears a report without a link; the hello of the next one says the version. */
 const told = (state: RegionLinkState, what: RegionReport): readonly RegionLinkEffect[] =>
-  state.connection.name === "linked" || state.connection.name === "hello-sent" ? [report(what)] : [];
+  heard(state) ? [report(what)] : [];
+
+const heard = ({ connection: { name } }: RegionLinkState): boolean => name === "linked" || name === "hello-sent";
 
 const report = (what: RegionReport): RegionLinkEffect => ({ kind: "report", report: what });
 
