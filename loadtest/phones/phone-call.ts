@@ -304,6 +304,8 @@ export class PhoneCall {
       onFailed: () => {},
     });
     this.#server = server;
+    if (whenCalled.kind === "refuse" && whenCalled.afterMs === undefined)
+      return this.refuse(whenCalled.status, whenCalled.reason);
     server.respond(this.#response(this.invite, 180, "Ringing"));
     this.#moments.happened("ringing");
     if (whenCalled.kind === "refuse")

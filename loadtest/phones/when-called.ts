@@ -9,7 +9,13 @@ export type WhenCalled =
       /** Hangs up by itself so long after the answer. */
       readonly hangUpAfterMs?: number;
     }
-  | { readonly kind: "refuse"; readonly status: number; readonly reason?: string; readonly afterMs?: number }
+  | {
+      readonly kind: "refuse";
+      readonly status: number;
+      readonly reason?: string;
+      /** Rings so long first; refuses at once, without ringing, when left out. */
+      readonly afterMs?: number;
+    }
   /** For ever, or until the test says `answer()`. */
   | { readonly kind: "ring" }
   /** As if switched off: not even a 100. */
