@@ -49,6 +49,7 @@ export const controlPlaneConfig = (region: Region, paths: RegionPaths, servedHos
   const { link, rest, etcdClient } = region.local.controlPlanePorts;
   return {
     regionId: region.region,
+    replicaId: `${region.region}-1`,
     etcd: { endpoints: [`http://${host}:${etcdClient}`] },
     redis: redisAt(region, paths),
     grpc: { host, port: link },
@@ -85,13 +86,25 @@ export const rtpengineArguments = ({ region, host, root }: HostConfigPlace): rea
 export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): object => {
   const { workerRtpFirst, workerRtpLast } = region.local.hostPorts;
   return {
-    control: { socket },
-    rtp: { host: host.localAddress, ports: { first: workerRtpFirst, last: workerRtpLast } },
+    control: { socketPath: socket },
+    rtp: { host: host.localAddress, portFirst: workerRtpFirst, portLast: workerRtpLast },
   };
 };
 
+const certFolder = (root: string): string => join(root, "certificates");
+
+/**
+ * What the control plane's development CA makes for a host, where its POP looks for it. Links, because the files are
+ * made only when the control plane starts for the first time, and made anew before they expire.
+ */
+export const certificateLinks = ({ host, serving, root }: HostConfigPlace): { path: string; target: string }[] => [
+  { path: join(certFolder(root), "ca.pem"), target: join(serving.pki, "ca.crt") },
+  { path: join(certFolder(root), "cert.pem"), target: join(serving.pki, "hosts", `${host.id}.crt`) },
+  { path: join(certFolder(root), "key.pem"), target: join(serving.pki, "hosts", `${host.id}.key`) },
+];
+
 export const popConfig = (place: HostConfigPlace): object => {
-  const { region, controlPlaneRegion, pop, host, paths, serving, root, socket, promptsDir } = place;
+  const { region, controlPlaneRegion, pop, host, paths, root, socket, promptsDir } = place;
   const ports = region.local.hostPorts;
   const address = host.localAddress;
   return {
@@ -114,7 +127,7 @@ export const popConfig = (place: HostConfigPlace): object => {
     controlPlane: {
       host: controlPlaneRegion.local.controlPlaneAddress,
       port: controlPlaneRegion.local.controlPlanePorts.link,
-      certDir: join(serving.pki, "hosts", host.id),
+      certDir: certFolder(root),
     },
     dataDir: join(root, "data"),
     http: { host: address, port: ports.popHttp },

@@ -29,6 +29,7 @@ const plan = (name: string, more = "", overrides: Partial<ProcessPlan> = {}): Pr
     args: ["-e", `require("node:net").createServer((s) => s.end()).listen(${JSON.stringify(path)}); ${more}`],
     env: {},
     files: [],
+    links: [],
     folders: [],
     listens: [],
     ready: { kind: "unix-socket", path },

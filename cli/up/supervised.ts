@@ -2,7 +2,7 @@
 // stopped for certain. What it writes goes line by line to its log file and to whoever listens.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { systemRng } from "../../kernel/rng.ts";
 import { LogFile } from "./log-file.ts";
@@ -115,6 +115,11 @@ export class Supervised {
     for (const { path, text } of plan.files) {
       mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
       if (first) writeFileSync(path, text, { mode: 0o600 });
+    }
+    for (const { path, target } of plan.links) {
+      mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+      rmSync(path, { force: true });
+      symlinkSync(target, path);
     }
     if (plan.ready.kind === "unix-socket") rmSync(plan.ready.path, { force: true });
     this.#lastLines = [];

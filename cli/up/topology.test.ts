@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { z } from "zod";
+import { controlPlaneConfigSchema } from "../../control-plane/config/control-plane-config.ts";
+import { parseConfig, showMistakes } from "../../kernel/config.ts";
+import { PopConfig } from "../../pop/config/pop-config.ts";
+import { mediaWorkerConfig } from "../../pop/media-worker/config/media-worker-config.ts";
+import { SipServerConfigSchema } from "../../pop/sip-server/config/sip-server-config.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
-import { planTopology, type TopologyOptions } from "./topology.ts";
+import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
+import { type ProcessKind, planTopology, type TopologyOptions } from "./topology.ts";
 
 const catalogue = readCatalogue();
 assert.ok(catalogue.ok);
@@ -57,7 +64,7 @@ test("a region without a control plane of its own links to the one that serves i
   const pop = plans.find(({ kind }) => kind === "pop");
   const config = JSON.parse(pop?.files[0]?.text ?? "{}");
   assert.equal(config.controlPlane.host, "127.10.2.1");
-  assert.match(config.controlPlane.certDir, /^\/data\/us\/pki\/hosts\/gru-01-a$/);
+  assert.equal(pop?.links[2]?.target, "/data/us/pki/hosts/gru-01-a.key");
 });
 
 test("no two processes of any two regions ask for the same address and port", () => {
@@ -80,4 +87,24 @@ test("a caller may have the last word on a configuration", () => {
   );
   const limits = plans.map(({ files }) => (files[0] === undefined ? 0 : files[0].text.includes("callsConcurrentMax")));
   assert.equal(limits.filter(Boolean).length, 2);
+});
+
+const SCHEMAS: Partial<Record<ProcessKind, z.ZodType>> = {
+  "control-plane": controlPlaneConfigSchema,
+  "sip-server": SipServerConfigSchema,
+  "media-worker": mediaWorkerConfig,
+  pop: PopConfig,
+};
+
+test("every process of every region takes the configuration it is given", () => {
+  for (const one of catalogue.value.values()) {
+    const hosts = one.pops.flatMap((pop) => pop.hosts.map(({ id }) => id));
+    const serving = region(controlPlaneRegionOf(one));
+    for (const { name, kind, files } of planTopology(options({ region: one, controlPlaneRegion: serving, hosts }))) {
+      const schema = SCHEMAS[kind];
+      if (schema === undefined) continue;
+      const parsed = parseConfig(schema, JSON.parse(files[0]?.text ?? "{}"));
+      assert.ok(parsed.ok, `${one.region} ${name}: ${parsed.ok ? "" : showMistakes(parsed.failure.mistakes)}`);
+    }
+  }
 });

@@ -4,6 +4,7 @@
 import { join } from "node:path";
 import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../../regions/schema/region.ts";
 import {
+  certificateLinks,
   controlPlaneConfig,
   LOCAL_DRAIN_MS,
   mediaWorkerConfig,
@@ -38,6 +39,7 @@ export interface ProcessPlan {
   readonly env: Readonly<Record<string, string>>;
   /** Written before it starts, readable by us alone. */
   readonly files: readonly { readonly path: string; readonly text: string }[];
+  readonly links: readonly { readonly path: string; readonly target: string }[];
   readonly folders: readonly string[];
   readonly listens: readonly Listen[];
   readonly ready: Probe;
@@ -163,6 +165,7 @@ function etcdPlan(region: Region, paths: RegionPaths): ProcessPlan {
     // Debian's etcd 3.4 refuses to run on 64-bit ARM unless told that this is meant.
     env: process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {},
     files: [],
+    links: [],
     folders: [data],
     listens: [
       { transport: "tcp", host, port: etcdClient, what: "etcd clients" },
@@ -186,6 +189,7 @@ function redisPlan(region: Region, paths: RegionPaths, password: string): Proces
     command: "redis-server",
     args: [file],
     env: {},
+    links: [],
     files: [{ path: file, text: redisConfig({ host, port, data, password }) }],
     folders: [data],
     listens: [{ transport: "tcp", host, port, what: "Redis" }],
@@ -203,7 +207,7 @@ function ours(
   kind: "control-plane" | "sip-server" | "media-worker" | "pop",
   hostId: string | undefined,
   config: object,
-): Pick<ProcessPlan, "name" | "kind" | "command" | "args" | "env" | "files"> {
+): Pick<ProcessPlan, "name" | "kind" | "command" | "args" | "env" | "files" | "links"> {
   const folder = {
     "control-plane": "control-plane",
     "sip-server": "pop/sip-server",
@@ -219,6 +223,7 @@ function ours(
     command: options.node,
     args: [join(options.checkout, folder[kind], "main.ts"), "--config", file],
     env: {},
+    links: [],
     files: [{ path: file, text: `${JSON.stringify(final, null, 2)}\n` }],
   };
 }
@@ -282,6 +287,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       args: rtpengineArguments(place),
       env: {},
       files: [],
+      links: [],
       folders: [root, join(root, "recordings")],
       listens: [{ transport: "udp", host: address, port: ports.rtpengineControl, what: "rtpengine control" }],
       ready: { kind: "rtpengine", host: address, port: ports.rtpengineControl },
@@ -300,6 +306,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
     },
     {
       ...ours(options, paths, "pop", host.id, popConfig(place)),
+      links: certificateLinks(place),
       folders: [root, join(root, "data"), join(root, "prompts")],
       listens: [
         { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },
