@@ -9,6 +9,7 @@ export interface CallRate {
 }
 
 const ONE_CALL = 1_000;
+const ONE_SECOND_MS = 1_000;
 
 export const fullRate = (callsPerSecondMax: number, nowMs: InstantMs): CallRate => ({
   thousandths: callsPerSecondMax * ONE_CALL,
@@ -21,8 +22,9 @@ export const fullRate = (callsPerSecondMax: number, nowMs: InstantMs): CallRate 
  */
 export function takeCall(rate: CallRate, callsPerSecondMax: number, nowMs: InstantMs): CallRate | undefined {
   const atMs = Math.floor(nowMs);
-  // A clock that starts anew (a restored state) gives nothing, and from there on counts again.
-  const elapsedMs = Math.max(0, atMs - rate.atMs);
+  // A clock that went back is another process's (a restored state): it began after that one ended, so begin anew.
+  // To count on from the old instant would close the trunk until the new clock has come that far.
+  const elapsedMs = atMs < rate.atMs ? ONE_SECOND_MS : atMs - rate.atMs;
   const filled = Math.min(callsPerSecondMax * ONE_CALL, rate.thousandths + elapsedMs * callsPerSecondMax);
   return filled < ONE_CALL ? undefined : { thousandths: filled - ONE_CALL, atMs };
 }

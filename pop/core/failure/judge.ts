@@ -35,6 +35,8 @@ const judges: Judges = {
   "media.no-such-leg": () => OUR_BUG,
   "media.sdp-unreadable": () => ({ blame: "caller", sipStatus: 488 }),
   "media.no-common-codec": () => ({ blame: "caller", sipStatus: 488 }),
+  // Encrypted media without a key exchange we know: legal, and not built yet.
+  "media.transport-unsupported": () => ({ blame: "us", sipStatus: 488 }),
   "media.worker-away": () => busy("us", 10),
   "media.worker-refused": () => busy("us", 10),
   "media.endpoints-exhausted": () => busy("us", 10),

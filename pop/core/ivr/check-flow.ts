@@ -36,21 +36,25 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
   const target = (path: string, id: string | undefined): void => {
     if (id !== undefined && !Object.hasOwn(flow.activities, id)) report(path, `there is no activity "${id}"`);
   };
-  const template = (path: string, text: string): void => {
+  const template = (path: string, text: string, inQueue = false): void => {
     if (text.length > VALUE_CHARACTERS_MAX) report(path, `longer than ${VALUE_CHARACTERS_MAX} characters`);
     const parsed = parseTemplate(text);
     if (!parsed.ok) return report(path, parsed.failure.detail);
     for (const part of parsed.value) {
-      if (part.kind === "name" && !known.has(part.name)) report(path, `nothing sets the variable "${part.name}"`);
+      if (part.kind !== "name") continue;
+      if (part.name === "queue.position") {
+        if (!inQueue) report(path, `"${part.name}" has a value only in a queue's messages`);
+      } else if (!known.has(part.name)) report(path, `nothing sets the variable "${part.name}"`);
     }
   };
-  const prompt = (path: string, one: Prompt): void => {
-    if (one.kind === "text") template(`${path}.text`, one.text);
-    else if (!isPromptName(one.name)) report(`${path}.name`, `"${one.name.slice(0, 80)}" is no name of a prompt file`);
+  const prompt = (path: string, one: Prompt, inQueue = false): void => {
+    if (one.kind === "text") return template(`${path}.text`, one.text, inQueue);
+    if (one.kind !== "file") return report(`${path}.kind`, "a prompt is a file or a text");
+    if (!isPromptName(one.name)) report(`${path}.name`, `"${one.name.slice(0, 80)}" is no name of a prompt file`);
   };
-  const prompts = (path: string, all: readonly Prompt[]): void => {
+  const prompts = (path: string, all: readonly Prompt[], inQueue = false): void => {
     if (all.length > PROMPTS_MAX) report(path, `${all.length} prompts, at most ${PROMPTS_MAX}`);
-    for (const [at, one] of all.entries()) prompt(`${path}[${at}]`, one);
+    for (const [at, one] of all.entries()) prompt(`${path}[${at}]`, one, inQueue);
   };
   const within = (path: string, value: number, min: number, max: number): void => {
     if (!Number.isInteger(value) || value < min || value > max) {
@@ -128,7 +132,7 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
         if (!around.queueExists(activity.queueId))
           report(here("queueId"), `the tenant has no queue "${activity.queueId}"`);
         if (activity.music !== undefined) prompt(here("music"), activity.music);
-        prompts(here("messages"), activity.messages);
+        prompts(here("messages"), activity.messages, true);
         if (activity.messages.length > 0)
           within(here("messageIntervalMs"), activity.messageIntervalMs, 1_000, TIMEOUT_MS_MAX);
         within(here("waitMsMax"), activity.waitMsMax, 0, WAIT_MS_MAX);

@@ -33,6 +33,16 @@ type Report = (path: string, message: string) => void;
 
 /** @fails with every mistake (at most MISTAKES_MAX told): nothing of such a snapshot is used */
 export function compile(snapshot: Snapshot): Outcome<RoutingTable, readonly SnapshotMistake[]> {
+  try {
+    return proven(snapshot);
+  } catch (error) {
+    // The one from disk may be of another release, of which the types say nothing: refused, not a crash at each start.
+    if (!(error instanceof TypeError)) throw error;
+    return fail([{ path: "", message: `is not shaped like a snapshot: ${error.message}` }]);
+  }
+}
+
+function proven(snapshot: Snapshot): Outcome<RoutingTable, readonly SnapshotMistake[]> {
   const mistakes: SnapshotMistake[] = [];
   let more = 0;
   const report: Report = (path, message) => {
@@ -224,6 +234,7 @@ function checkPrompt(path: string, prompt: Prompt, names: readonly string[], rep
     if (!isPromptName(prompt.name)) report(`${path}.name`, `"${prompt.name.slice(0, 80)}" is no name of a prompt file`);
     return;
   }
+  if (prompt.kind !== "text") return report(`${path}.kind`, "a prompt is a file or a text");
   if (prompt.text.length > VALUE_CHARACTERS_MAX)
     report(`${path}.text`, `longer than ${VALUE_CHARACTERS_MAX} characters`);
   const parsed = parseTemplate(prompt.text);

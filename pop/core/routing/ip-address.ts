@@ -64,20 +64,23 @@ function parseIpv4(text: string): IpBytes | undefined {
 function parseIpv6(text: string): IpBytes | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
-  const [head, tail] = halves.map((half) => (half === "" ? [] : groupsOf(half.split(":"))));
+  const [head, tail] = halves.map((half, at) =>
+    half === "" ? [] : groupsOf(half.split(":"), at === halves.length - 1),
+  );
   if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
   const missing = 16 - head.length - (tail?.length ?? 0);
   if (halves.length === 1 ? missing !== 0 : missing < 2) return undefined;
   return [...head, ...Array<number>(missing).fill(0), ...(tail ?? [])];
 }
 
-function groupsOf(groups: readonly string[]): number[] | undefined {
+/** @param last whether the address ends here: only there may IPv4 stand */
+function groupsOf(groups: readonly string[], last: boolean): number[] | undefined {
   const bytes: number[] = [];
   for (const [at, group] of groups.entries()) {
     if (group.includes(".")) {
-      const last = at === groups.length - 1 ? parseIpv4(group) : undefined;
-      if (last === undefined) return undefined;
-      bytes.push(...last);
+      const ipv4 = last && at === groups.length - 1 ? parseIpv4(group) : undefined;
+      if (ipv4 === undefined) return undefined;
+      bytes.push(...ipv4);
     } else {
       if (!/^[0-9a-fA-F]{1,4}$/.test(group)) return undefined;
       const value = Number.parseInt(group, 16);
