@@ -43,3 +43,13 @@ export const etcdAway = (error: unknown): StoreAway => ({
   store: "etcd",
   detail: error instanceof Error ? error.message : String(error),
 });
+
+/** Whether a read is answered now. */
+export const etcdAnswers = (etcd: Etcd3): Promise<boolean> =>
+  etcd
+    .get("/tollgate/v1/tenants-version")
+    .exec()
+    .then(
+      () => true,
+      () => false,
+    );

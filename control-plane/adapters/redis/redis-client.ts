@@ -39,3 +39,10 @@ export const redisAway = (error: unknown): StoreAway => ({
   store: "redis",
   detail: error instanceof Error ? error.message : String(error),
 });
+
+/** Whether a command is answered now. */
+export const redisAnswers = (redis: Redis): Promise<boolean> =>
+  redis.ping().then(
+    () => true,
+    () => false,
+  );

@@ -1,6 +1,6 @@
-import type { PopLinkServiceImplementation } from "../../../proto/gen/pop_link/v1/pop_link.ts";
-import type { PopRegistry } from "../../core/pop-registry/pop-registry.ts";
-import { linkStream } from "../grpc-server/link-stream.ts";
+import type { PopLinkServiceImplementation } from "../../../../proto/gen/pop_link/v1/pop_link.ts";
+import type { PopRegistry } from "../../../core/pop-registry/pop-registry.ts";
+import { linkStream } from "../link-stream.ts";
 import { directiveToWire, reportFromWire } from "./wire.ts";
 
 /** The stream a POP host keeps open to its region: reports come up, directives go down. */

@@ -1,7 +1,7 @@
 import { ServerError, Status } from "nice-grpc";
-import type { EventIntakeServiceImplementation } from "../../../proto/gen/call_events/v1/call_events.ts";
-import type { ContactEventStore } from "../../boundary/contact-event-store.ts";
-import { certificateOf } from "../grpc-server/grpc-server.ts";
+import type { EventIntakeServiceImplementation } from "../../../../proto/gen/call_events/v1/call_events.ts";
+import type { ContactEventStore } from "../../../boundary/contact-event-store.ts";
+import { certificateOf } from "../grpc-server.ts";
 import { eventFromWire } from "./wire.ts";
 
 /** Of one batch; a POP that spooled more sends more batches. */

@@ -1,6 +1,6 @@
-import type { ContactRoutingServiceImplementation } from "../../../proto/gen/queue/v1/queue.ts";
-import type { ContactRouting } from "../../core/queue/contact-routing.ts";
-import { linkStream } from "../grpc-server/link-stream.ts";
+import type { ContactRoutingServiceImplementation } from "../../../../proto/gen/queue/v1/queue.ts";
+import type { ContactRouting } from "../../../core/queue/contact-routing.ts";
+import { linkStream } from "../link-stream.ts";
 import { directiveToWire, reportFromWire } from "./wire.ts";
 
 /** The stream on which a POP host brings contacts to queues and hears of offers. */

@@ -1,13 +1,13 @@
 // call_events.v1 to our words.
 
-import { asId } from "../../../kernel/ids.ts";
+import { asId } from "../../../../kernel/ids.ts";
 import {
   type CallEvent as CallEventWire,
   type ContactRecord as ContactRecordWire,
   EndedBy,
   SegmentKind,
-} from "../../../proto/gen/call_events/v1/call_events.ts";
-import type { CallEvent, ContactRecord, Segment } from "../../core/contact/contact-event.ts";
+} from "../../../../proto/gen/call_events/v1/call_events.ts";
+import type { CallEvent, ContactRecord, Segment } from "../../../core/contact/contact-event.ts";
 
 const ENDED_BY: Readonly<Record<number, ContactRecord["endedBy"]>> = {
   [EndedBy.ENDED_BY_CALLER]: "caller",

@@ -1,14 +1,14 @@
 // A snapshot as tenant_config.v1 says it.
 
-import type { DeepPartial } from "../../../proto/gen/pop_link/v1/pop_link.ts";
+import type { DeepPartial } from "../../../../proto/gen/pop_link/v1/pop_link.ts";
 import {
   type Activity,
   Comparison,
   type Prompt,
   type Snapshot as SnapshotWire,
-} from "../../../proto/gen/tenant_config/v1/tenant_config.ts";
-import type { Snapshot } from "../../core/snapshot/snapshot.ts";
-import type { ActivitySpec, ComparisonWord, PromptSpec } from "../../core/tenancy/flow-document.ts";
+} from "../../../../proto/gen/tenant_config/v1/tenant_config.ts";
+import type { Snapshot } from "../../../core/snapshot/snapshot.ts";
+import type { ActivitySpec, ComparisonWord, PromptSpec } from "../../../core/tenancy/flow-document.ts";
 
 type PromptWire = DeepPartial<Prompt>;
 type ActivityWire = DeepPartial<Activity>;

@@ -1,7 +1,7 @@
 // queue.v1 to our words and back.
 
-import { asId } from "../../../kernel/ids.ts";
-import { impossible } from "../../../kernel/step.ts";
+import { asId } from "../../../../kernel/ids.ts";
+import { impossible } from "../../../../kernel/step.ts";
 import {
   type ConnectRequest,
   type ConnectResponse,
@@ -9,9 +9,9 @@ import {
   type Enqueue,
   type HeldOffer as HeldOfferWire,
   OfferFailure as OfferFailureWire,
-} from "../../../proto/gen/queue/v1/queue.ts";
-import type { OfTenant, RoutingDirective, RoutingReport } from "../../core/queue/contact-routing.ts";
-import type { Arrival, HeldOffer, OfferFailure } from "../../core/queue/shard-messages.ts";
+} from "../../../../proto/gen/queue/v1/queue.ts";
+import type { OfTenant, RoutingDirective, RoutingReport } from "../../../core/queue/contact-routing.ts";
+import type { Arrival, HeldOffer, OfferFailure } from "../../../core/queue/shard-messages.ts";
 
 const contact = (id: string | undefined) => asId<"call">(id ?? "");
 const offer = (id: string | undefined) => asId<"offer">(id ?? "");
