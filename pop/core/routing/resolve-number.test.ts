@@ -46,6 +46,11 @@ test("a call is routed to the flow version its entry point names, by the number 
   assert.equal(routed.value.tenant.name, "Acme");
 });
 
+test("a carrier that leaves out the plus reaches the number all the same", () => {
+  const routed = routeCall(table, trunk, "sip:4989123456@127.10.1.11");
+  assert.ok(routed.ok && routed.value.calledNumber === "+4989123456");
+});
+
 test("a short number is found as it is", () => {
   const routed = routeCall(table, trunk, "sip:100@127.10.1.11");
   assert.ok(routed.ok && routed.value.calledNumber === "100");
