@@ -86,6 +86,13 @@ export interface RunningRegion {
   killAll(): void;
 }
 
+const LEVEL_OF: Readonly<Record<string, LogEntry["level"]>> = {
+  "process.ready": "info",
+  "process.died": "warn",
+  "process.did-not-stop": "warn",
+  "process.given-up": "error",
+};
+
 /** Unix sockets: 107 bytes on Linux; some room for a name of ours beside it. */
 const SOCKET_PATH_BYTES_MAX = 100;
 
@@ -170,11 +177,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     line: (process: string, line: string) => options.onLog?.(parseLogLine(process, line, Date.now())),
     changed: (process: Supervised, event: string, fields: Readonly<Record<string, unknown>>) => {
       if (closed) return;
-      const level = /died|given-up|did-not-stop/.test(event)
-        ? event.endsWith("given-up")
-          ? "error"
-          : "warn"
-        : "debug";
+      const level = LEVEL_OF[event] ?? "debug";
       tell(level, event, { name: process.name, ...fields });
       save();
     },
@@ -217,10 +220,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
 
   const startOne = async (one: Supervised): Promise<Outcome<void, UpFailure>> => {
     const ended = await one.start();
-    if (ended === undefined) {
-      tell("info", "process.ready", { name: one.name, pid: one.pid });
-      return succeed(undefined);
-    }
+    if (ended === undefined) return succeed(undefined);
     return fail(
       ended === "not-ready"
         ? { code: "up.not-ready", process: one.name, withinMs: one.plan.readyWithinMs, log: one.logPath }

@@ -25,7 +25,7 @@ export interface Observer {
 }
 
 const PROBE_EVERY_MS = 40;
-const LAST_LINES_KEPT = 12;
+const LAST_LINES_KEPT = 24;
 
 /** The kernel sends this to the child when its parent thread is gone: kill -9 of the supervisor leaves no orphan. */
 const WITH_PARENT = ["--pdeathsig", "SIGKILL", "--"];
@@ -239,6 +239,6 @@ export class Supervised {
 
   #set(state: ProcessState, event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#state = state;
-    this.#observer.changed(this, event, { pid: this.pid, ...fields });
+    this.#observer.changed(this, event, { ...(this.pid === undefined ? {} : { pid: this.pid }), ...fields });
   }
 }
