@@ -2,7 +2,7 @@
 
 export type ShardedRecord<Value> = readonly Readonly<Record<string, Value>>[];
 
-const SHARDS = 256;
+const SHARDS = 1_024;
 
 export const emptyRecord = <Value>(): ShardedRecord<Value> => Array.from({ length: SHARDS }, () => ({}));
 

@@ -14,16 +14,16 @@ playing              + digit 7             -> playing             :
 playing              + digit #             -> playing             :
 playing              + play over           -> menu                : play pick
 playing              + play failed         -> default-treatment   : play sorry
-menu, prompt         + digit 1             -> queued              : stop playing, play music/support for ever, start flow.message 20000, start flow.wait 60000, enqueue support
+menu, prompt         + digit 1             -> queued              : stop playing, play music/support for ever, start flow.message 20000, enqueue support, start flow.wait 60000
 menu, prompt         + digit 7             -> menu                : stop playing, play wrong + pick
 menu, prompt         + digit #             -> menu                : stop playing, play wrong + pick
 menu, prompt         + play over           -> menu                : start flow.input 4000
 menu, prompt         + play failed         -> default-treatment   : play sorry
-menu, silence        + digit 1             -> queued              : stop flow.input, play music/support for ever, start flow.message 20000, start flow.wait 60000, enqueue support
+menu, silence        + digit 1             -> queued              : stop flow.input, play music/support for ever, start flow.message 20000, enqueue support, start flow.wait 60000
 menu, silence        + digit 7             -> menu                : stop flow.input, play wrong + pick
 menu, silence        + digit #             -> menu                : stop flow.input, play wrong + pick
 menu, silence        + flow.input          -> menu                : play pick
-menu, last attempt   + digit 1             -> queued              : stop flow.input, play music/support for ever, start flow.message 20000, start flow.wait 60000, enqueue support
+menu, last attempt   + digit 1             -> queued              : stop flow.input, play music/support for ever, start flow.message 20000, enqueue support, start flow.wait 60000
 menu, last attempt   + digit 7             -> default-treatment   : stop flow.input, play sorry
 menu, last attempt   + digit #             -> default-treatment   : stop flow.input, play sorry
 menu, last attempt   + flow.input          -> playing             : play bye

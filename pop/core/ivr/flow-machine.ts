@@ -467,9 +467,8 @@ function beginQueue(ctx: FlowContext, id: ActivityId, activity: Of<"queue">, bef
   const music = startMusic(ctx, waiting, activity);
   const limit = activity.waitMsMax > 0 ? [startTimer("flow.wait", activity.waitMsMax)] : [];
   const enqueue: FlowEffect = { kind: "enqueue", queueId: activity.queueId, priority: activity.priority };
-  // Enqueue comes last: a refusal may follow on its heels.
   const noted = note(id, `entered: queue ${activity.queueId}`, why);
-  return waits(music.state, [noted, ...music.effects, ...limit, enqueue]);
+  return waits(music.state, [noted, ...music.effects, enqueue, ...limit]);
 }
 
 /** Waiting for an agent: music for ever, a message now and then. Nothing that fails to play ends the wait. */
