@@ -147,9 +147,10 @@ export class Endpoint implements SipReceiver, ApplicationHost {
   #onRequest(arrived: SipRequest, from: Flow, point: ListenPoint): void {
     const request = stamped(arrived, from);
     this.counters.add("messages", `direction="in",kind="${methodLabel(request.method)}"`);
-    const isKnown = this.#transactions.receiveRequest(request);
-    this.#note(request, "in", from, request.sizeBytes, isKnown && request.method !== "ACK");
-    if (!isKnown) this.#server.onRequest(request, from, point);
+    const known = this.#transactions.find(request);
+    this.#note(request, "in", from, request.sizeBytes, known !== undefined && request.method !== "ACK");
+    if (known !== undefined) known.receive(request);
+    else this.#server.onRequest(request, from, point);
   }
 
   #onResponse(response: SipResponse, from: Flow): void {

@@ -47,6 +47,7 @@ interface ServerMachine<State> {
 }
 type ServerInput =
   | { readonly kind: "request" }
+  | { readonly kind: "ack"; readonly ack: SipRequest }
   | { readonly kind: "respond"; readonly response: SipResponse }
   | { readonly kind: "timer"; readonly timer: never }
   | { readonly kind: "transport-failed" };
@@ -64,6 +65,8 @@ export interface ServerTransaction {
   /** Where responses go. */
   readonly flow: Flow;
   readonly state: string;
+  /** A copy of its request, or an ACK to it. */
+  receive(request: SipRequest): void;
   respond(response: SipResponse): void;
 }
 
@@ -123,13 +126,9 @@ export class TransactionLayer {
     return server;
   }
 
-  /** Takes a copy of a known request, or an ACK that belongs to a transaction; false: it is for the user agent. */
-  receiveRequest(request: SipRequest): boolean {
-    const server = this.#servers.get(serverKey(request));
-    if (server === undefined) return false;
-    if (request.method === "ACK") server.acknowledge(request);
-    else server.handle({ kind: "request" });
-    return true;
+  /** The transaction of which this is a copy, or the ACK; undefined: the request is for the user agent. */
+  find(request: SipRequest): ServerTransaction | undefined {
+    return this.#servers.get(serverKey(request));
   }
 
   /** The INVITE that this CANCEL means: §9.2. */
@@ -310,9 +309,8 @@ class Server<State extends { readonly name: string }>
     this.handle({ kind: "respond", response });
   }
 
-  /** Only an INVITE's machine knows an ACK; no other key leads here. */
-  acknowledge(ack: SipRequest): void {
-    this.handle({ kind: "ack", ack } as unknown as ServerInput);
+  receive(request: SipRequest): void {
+    this.handle(request.method === "ACK" ? { kind: "ack", ack: request } : { kind: "request" });
   }
 
   onTimer(name: string): void {

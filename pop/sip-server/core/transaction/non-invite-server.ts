@@ -17,6 +17,8 @@ export type NonInviteServerState =
 export type NonInviteServerInput =
   /** A copy of the request. */
   | { readonly kind: "request" }
+  /** Never: an ACK belongs to an INVITE. Nothing happens. */
+  | { readonly kind: "ack" }
   | { readonly kind: "respond"; readonly response: SipResponse }
   | { readonly kind: "timer"; readonly timer: NonInviteServerTimer }
   | { readonly kind: "transport-failed" };
@@ -60,7 +62,7 @@ function waiting(tx: TransactionContext, state: NonInviteServerState, input: Non
 /** Completed: the same answer to every copy, for as long as one may come. */
 function completed(state: Extract<NonInviteServerState, { name: "completed" }>, input: NonInviteServerInput): Next {
   if (input.kind === "request") return { state, effects: [{ kind: "send", response: state.last, again: true }] };
-  if (input.kind === "timer") return { state: { name: "terminated" }, effects: [] };
+  if (input.kind === "timer" && input.timer === "J") return { state: { name: "terminated" }, effects: [] };
   if (input.kind === "transport-failed") {
     const { state: next, effects } = broken();
     return { state: next, effects: [{ kind: "stop-timer", timer: "J" }, ...effects] };
