@@ -14,8 +14,8 @@ export interface Played {
 
 /**
  * What plays to callers: the media worker. Every request is bounded in time and never throws.
- * Each play ends with exactly one `played` event, also when another play replaces it, the call is
- * closed (stopped), or the worker forgets the call (failed). A lost connection is told by onLost instead.
+ * Each play ends with exactly one `played` event, also when another play replaces it or the call is closed (stopped),
+ * or the connection to the worker is lost (failed, and after all of them onLost).
  */
 export interface MediaServer {
   /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */
