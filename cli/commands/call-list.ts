@@ -27,19 +27,15 @@ export const CallListSchema = z.union([
 ]);
 
 const RecordSchema = z.looseObject({
-  contactId: z.string().nullish(),
-  callId: z.string().nullish(),
-  tenantId: z.string().nullish(),
-  entryPointId: z.string().nullish(),
-  endCode: z.string().nullish(),
-  endedBy: z.string().nullish(),
-  arrivedAtUnixMs: z.number().nullish(),
-  endedAtUnixMs: z.number().nullish(),
+  entryPointId: z.string().default(""),
+  endCode: z.string().default(""),
+  endedBy: z.string().default(""),
+  arrivedAtUnixMs: z.number(),
+  endedAtUnixMs: z.number(),
 });
-const RecordListSchema = z.union([
-  z.array(z.unknown()),
-  z.object({ contacts: z.array(z.unknown()) }).transform(({ contacts }) => contacts),
-]);
+const ContactsSchema = z.object({
+  items: z.array(z.looseObject({ contactId: z.string(), tenantId: z.string(), record: RecordSchema.nullable() })),
+});
 
 export const callList: Command = {
   name: "call list",
@@ -99,16 +95,14 @@ ${REGION_HELP}`,
       print(
         table(
           ["ended", "tenant", "entry point", "by", "how", "lasted", "ago"],
-          ended.map((record) => [
-            record.contactId ?? record.callId ?? "?",
-            record.tenantId ?? "",
-            record.entryPointId ?? "",
-            record.endedBy ?? "",
-            record.endCode ?? "",
-            record.arrivedAtUnixMs == null || record.endedAtUnixMs == null
-              ? ""
-              : showAge(record.endedAtUnixMs - record.arrivedAtUnixMs),
-            record.endedAtUnixMs == null ? "" : showAge(nowUnixMs - record.endedAtUnixMs),
+          ended.map(({ contactId, tenantId, record }) => [
+            contactId,
+            tenantId,
+            record.entryPointId,
+            record.endedBy,
+            record.endCode,
+            showAge(record.endedAtUnixMs - record.arrivedAtUnixMs),
+            showAge(nowUnixMs - record.endedAtUnixMs),
           ]),
         ),
       );
@@ -117,20 +111,18 @@ ${REGION_HELP}`,
   },
 };
 
-/** Calls that are up are worth showing even with the control plane away. */
-async function endedContacts(
-  fetch: () => Promise<{ status: number; body: unknown }>,
-): Promise<z.output<typeof RecordSchema>[]> {
+interface Ended {
+  readonly contactId: string;
+  readonly tenantId: string;
+  readonly record: z.output<typeof RecordSchema>;
+}
+
+/** None when the control plane is away: the calls that are up are worth showing all the same. */
+async function endedContacts(fetch: () => Promise<{ status: number; body: unknown }>): Promise<Ended[]> {
   try {
-    const answer = await fetch();
-    const parsed = RecordListSchema.safeParse(answer.body);
+    const parsed = ContactsSchema.safeParse((await fetch()).body);
     if (!parsed.success) return [];
-    // Either the records themselves or each with its events around it.
-    return parsed.data.flatMap((item) => {
-      const inner = z.looseObject({ record: RecordSchema.nullish() }).safeParse(item);
-      const record = inner.success && inner.data.record != null ? inner.data.record : RecordSchema.safeParse(item).data;
-      return record === undefined ? [] : [record];
-    });
+    return parsed.data.items.flatMap((item) => (item.record === null ? [] : [{ ...item, record: item.record }]));
   } catch (error) {
     if (error instanceof CommandEnd && error.code === EXIT.unavailable) return [];
     throw error;

@@ -5,26 +5,25 @@ import { showAge, table } from "../terminal/table.ts";
 import { CallListSchema } from "./call-list.ts";
 import { type Command, dataDirOf, print, printJson, REGION_HELP, REGION_OPTIONS, regionOf, text } from "./command.ts";
 
-/** A list as the API sends it: bare, or under the one key that names it. */
 const listOf = <Item extends z.ZodType>(item: Item) =>
-  z.union([z.array(item), z.record(z.string(), z.array(item)).transform((named) => Object.values(named)[0] ?? [])]);
+  z.object({ items: z.array(item) }).transform(({ items }) => items);
 
 const PopLinkSchema = z.looseObject({
-  popId: z.string().nullish(),
   hostId: z.string(),
-  linked: z.boolean(),
-  appliedVersion: z.union([z.string(), z.number()]).nullish(),
-  refused: z.unknown().optional(),
-  calls: z.number().nullish(),
+  popId: z.string(),
+  link: z.looseObject({ name: z.string() }),
+  appliedVersion: z.number(),
+  refused: z.looseObject({ version: z.number(), mistakes: z.array(z.unknown()) }).nullish(),
+  presence: z.looseObject({ calls: z.number(), draining: z.boolean() }).nullish(),
 });
 const AgentSchema = z.looseObject({
-  id: z.string().nullish(),
-  agentId: z.string().nullish(),
-  state: z.string().nullish(),
-  address: z.string().nullish(),
+  id: z.string(),
+  state: z.string().default("?"),
+  address: z.string().default(""),
+  contactId: z.string().default(""),
 });
-const QueueSchema = z.looseObject({ id: z.string() });
-const TenantSchema = z.union([z.string(), z.looseObject({ id: z.string() }).transform(({ id }) => id)]);
+const NamedSchema = z.looseObject({ id: z.string() });
+const QueueContactsSchema = z.looseObject({ waiting: z.number() });
 
 interface HostStatus {
   readonly hostId: string;
@@ -89,22 +88,26 @@ async function controlPlaneStatus(
     const parsed = listOf(item).safeParse(answer.body);
     return answer.status === 200 && parsed.success ? (parsed.data as z.output<Item>[]) : [];
   };
+  const waitingIn = async (path: string): Promise<number | undefined> => {
+    const parsed = QueueContactsSchema.safeParse((await client.rest("GET", path)).body);
+    return parsed.success ? parsed.data.waiting : undefined;
+  };
   try {
     const pops = await list(PopLinkSchema, "/v1/pops");
-    const tenants = only === undefined ? await list(TenantSchema, "/v1/tenants") : [only];
+    const tenants = only === undefined ? (await list(NamedSchema, "/v1/tenants")).map(({ id }) => id) : [only];
     return {
       pops,
       tenants: await Promise.all(
         tenants.map(async (tenant) => {
           const base = `/v1/tenants/${encodeURIComponent(tenant)}`;
-          const queues = await list(QueueSchema, `${base}/queues`);
+          const queues = await list(NamedSchema, `${base}/queues`);
           return {
             tenant,
             agents: await list(AgentSchema, `${base}/agents`),
             queues: await Promise.all(
               queues.map(async ({ id }) => ({
                 id,
-                waiting: (await list(z.unknown(), `${base}/queues/${encodeURIComponent(id)}/contacts`)).length,
+                waiting: await waitingIn(`${base}/queues/${encodeURIComponent(id)}/contacts`),
               })),
             ),
           };
@@ -143,9 +146,9 @@ function show(
           sip,
           ready ? "yes" : "no",
           calls === undefined ? "?" : String(calls),
-          link === undefined ? "?" : link.linked ? "up" : "down",
+          link?.link.name ?? (controlPlane === undefined ? "?" : "never"),
           String(link?.appliedVersion ?? "-"),
-          link?.refused == null || link.refused === false ? "" : JSON.stringify(link.refused),
+          link?.refused == null ? "" : `version ${link.refused.version}: ${link.refused.mistakes.length} mistakes`,
         ];
       }),
     ),
@@ -163,8 +166,8 @@ function show(
     if (agents.length > 0)
       print(
         table(
-          ["agent", "state", "address"],
-          agents.map((one) => [one.agentId ?? one.id ?? "?", one.state ?? "signed out", one.address ?? ""]),
+          ["agent", "state", "address", "call"],
+          agents.map(({ id, state: now, address, contactId }) => [id, now, address, contactId]),
         ),
       );
     if (queues.length > 0)

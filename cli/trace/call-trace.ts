@@ -4,6 +4,28 @@ import { z } from "zod";
 
 const atUnixMs = z.number();
 
+/** As our sip-server tells it. */
+const SipLineSchema = z
+  .looseObject({
+    unixMs: atUnixMs,
+    direction: z.enum(["in", "out"]),
+    peer: z.string(),
+    /** "INVITE sip:127.0.0.1:5060" or "180 Ringing". */
+    start: z.string(),
+    retransmission: z.boolean().default(false),
+    /** Whether it had a body: in a call, SDP. */
+    body: z.boolean().default(false),
+    sipCallId: z.string().default(""),
+  })
+  .transform(({ unixMs, direction, peer, start, retransmission, body, sipCallId }) => ({
+    atUnixMs: unixMs,
+    direction,
+    peer,
+    summary: `${/^\d/.test(start) ? start : start.split(" ")[0]}${body ? " (SDP)" : ""}`,
+    retransmission,
+    sipCallId,
+  }));
+
 export const PopTraceSchema = z.object({
   callId: z.string(),
   legs: z.array(z.object({ leg: z.string(), sipCallId: z.string(), role: z.string() })).default([]),
@@ -18,20 +40,7 @@ export const PopTraceSchema = z.object({
       }),
     )
     .default([]),
-  sip: z
-    .array(
-      z.object({
-        atUnixMs,
-        direction: z.enum(["in", "out"]),
-        peer: z.string(),
-        local: z.string().nullish(),
-        summary: z.string(),
-        cseq: z.union([z.string(), z.number()]).nullish(),
-        retransmission: z.boolean().nullish(),
-        sipCallId: z.string().nullish(),
-      }),
-    )
-    .default([]),
+  sip: z.array(SipLineSchema).default([]),
 });
 
 export type PopTrace = z.output<typeof PopTraceSchema>;
@@ -39,7 +48,7 @@ export type PopTrace = z.output<typeof PopTraceSchema>;
 export const ContactSchema = z.object({
   record: z.record(z.string(), z.unknown()).nullish(),
   events: z.array(z.record(z.string(), z.unknown())).default([]),
-  decisions: z.array(z.looseObject({ atUnixMs, decision: z.string(), reason: z.string().nullish() })).default([]),
+  decisions: z.array(z.looseObject({ atMs: atUnixMs, what: z.string(), why: z.string().default("") })).default([]),
 });
 
 export type Contact = z.output<typeof ContactSchema>;

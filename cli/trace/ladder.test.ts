@@ -6,13 +6,14 @@ import { showCallTrace } from "./ladder.ts";
 const T = 1_800_000_000_000;
 const CARRIER = "127.20.0.1:5060";
 const AGENT = "127.30.0.1:5060";
-const sip = (afterMs: number, direction: "in" | "out", peer: string, summary: string, more: object = {}) => ({
-  atUnixMs: T + afterMs,
+const sip = (afterMs: number, direction: "in" | "out", peer: string, start: string, more: object = {}) => ({
+  unixMs: T + afterMs,
   direction,
   peer,
   local: "127.10.1.11:5060",
-  summary,
+  start,
   cseq: "1",
+  body: false,
   retransmission: false,
   sipCallId: peer === CARRIER ? "a@carrier" : "b@pop",
   ...more,
@@ -28,7 +29,7 @@ const TRACE: CallTrace = {
       { leg: "l2", sipCallId: "b@pop", role: "agent" },
     ],
     sip: [
-      sip(0, "in", CARRIER, "INVITE"),
+      sip(0, "in", CARRIER, "INVITE sip:+49@127.10.1.11", { body: true }),
       sip(4, "out", CARRIER, "200 OK"),
       sip(504, "out", CARRIER, "200 OK", { retransmission: true }),
       sip(510, "in", CARRIER, "ACK"),
@@ -49,7 +50,7 @@ const TRACE: CallTrace = {
       arrivedAtUnixMs: T,
       segments: [{ kind: "queue", outcome: "abandoned" }],
     },
-    decisions: [{ atUnixMs: T + 2_999, decision: "offered to ada", reason: "longest available", shard: 1 }],
+    decisions: [{ atMs: T + 2_999, what: "offered to ada", why: "longest available", shard: 1 }],
   }),
 };
 
@@ -62,13 +63,13 @@ call c1 on fra-01-a
      ms
                    caller                                               agent
                127.20.0.1:5060              fra-01-a               127.30.0.1:5060
-      0               |-------- INVITE -------->|                         |
+      0               |----- INVITE (SDP) ----->|                         |
       4               |<-------- 200 OK --------|                         |
-      6    flow   welcome: play greeting
+      6    flow    welcome: play greeting
     504               |<---- 200 OK (again) ----|                         |
     510               |--------- ACK ---------->|                         |
-   2000    flow   menu → sales   (digit 1)
-   2999    acd    offered to ada   (longest available)
+   2000    flow    menu → sales   (digit 1)
+   2999    routing offered to ada   (longest available)
    3000               |                         |-------- INVITE -------->|
    3010               |                         |<---- 486 Busy Here -----|
    9000               |--------- BYE ---------->|                         |

@@ -26,7 +26,7 @@ export function ladder(trace: CallTrace): string {
   const roles = new Map(
     (trace.pop?.legs ?? []).map(({ leg, sipCallId, role }) => [sipCallId, role === "" ? leg : role]),
   );
-  const roleOf = (line: SipLine) => (line.sipCallId == null ? "" : (roles.get(line.sipCallId) ?? ""));
+  const roleOf = (line: SipLine) => roles.get(line.sipCallId) ?? "";
   // A party is an address in a role: one softphone may be both caller and agent.
   const partyOf = (line: SipLine) => `${roleOf(line)} ${line.peer}`;
   const parties = [...new Map(sip.map((line) => [partyOf(line), { role: roleOf(line), peer: line.peer }]))];
@@ -47,7 +47,7 @@ export function ladder(trace: CallTrace): string {
     else {
       const { kind, what, why } = line.note;
       const rails = columns === 0 ? "" : "  ";
-      out.push(`${time}  ${rails}${kind.padEnd(6)} ${what}${why === undefined ? "" : `   (${why})`}`);
+      out.push(`${time}  ${rails}${kind.padEnd(7)} ${what}${why === undefined || why === "" ? "" : `   (${why})`}`);
     }
   }
   return out.filter((line) => line.trim() !== "").join("\n");
@@ -66,10 +66,10 @@ function inOrder(trace: CallTrace): Line[] {
         order: order++,
         note: { kind, what, why: why ?? undefined },
       })),
-    ...(trace.contact?.decisions ?? []).map(({ atUnixMs, decision, reason }) => ({
-      atUnixMs,
+    ...(trace.contact?.decisions ?? []).map(({ atMs, what, why }) => ({
+      atUnixMs: atMs,
       order: order++,
-      note: { kind: "acd", what: decision, why: reason ?? undefined },
+      note: { kind: "routing", what, why },
     })),
   ];
   return lines.sort((a, b) => a.atUnixMs - b.atUnixMs || a.order - b.order);
@@ -87,7 +87,7 @@ function arrow({ direction, summary, retransmission }: SipLine, peerColumn: numb
   if (toTheRight) cells[right - 1] = ">";
   else cells[left + 1] = "<";
   const room = right - left - 6;
-  const text = ` ${(retransmission === true ? `${summary} (again)` : summary).slice(0, room)} `;
+  const text = ` ${(retransmission ? `${summary} (again)` : summary).slice(0, room)} `;
   const from = left + Math.max(2, Math.floor((right - left - text.length) / 2)) + (toTheRight ? 0 : 1);
   [...text].forEach((letter, at) => {
     cells[from + at] = letter;
