@@ -1,8 +1,11 @@
-// Proves that a flow has all that the machine will need of it. Reports every mistake, each with where it is.
+// Proves that a flow is whole: every reference leads somewhere, every quantity is in range, every template can be read.
+// Reports every mistake, each with where it is. What only the call can show (a variable that has no value yet, a trunk
+// that cannot be dialled) is not held against a flow here: a snapshot is refused as a whole, for all tenants, and the
+// machine has a failure path for each of these.
 
 import type { Prompt } from "../media/prompt.ts";
-import type { Activity, Flow } from "./flow.ts";
-import { FACT_NAMES, isReservedName } from "./flow-values.ts";
+import type { Flow } from "./flow.ts";
+import { isReservedName } from "./flow-values.ts";
 import { isName, parseTemplate, VALUE_CHARACTERS_MAX } from "./template.ts";
 
 export const ACTIVITIES_MAX = 500;
@@ -15,16 +18,13 @@ export const TIMEOUT_MS_MAX = 3_600_000;
 /** A day: longer is a mistake in the unit. */
 export const WAIT_MS_MAX = 86_400_000;
 export const RING_TIMEOUT_MS_MIN = 1_000;
-export const RING_TIMEOUT_MS_MAX = 180_000;
-export const PRIORITY_MAX = 100;
+export const RING_TIMEOUT_MS_MAX = 300_000;
+export const PRIORITY_MAX = 1_000;
 
-/** What stands outside the flow and is named in it. */
+/** What stands outside the flow and is named in it: both of the flow's tenant. */
 export interface FlowSurroundings {
   queueExists(id: string): boolean;
-  /** undefined: no such trunk of this tenant. */
-  trunkDialsOut(id: string): boolean | undefined;
-  /** Whether any trunk of this tenant can dial out. */
-  readonly dialsOut: boolean;
+  trunkExists(id: string): boolean;
 }
 
 /** @param report takes where, below the flow ("activities[menu].choices[1]"), and what is wrong there */
@@ -36,25 +36,25 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
   const target = (path: string, id: string | undefined): void => {
     if (id !== undefined && !Object.hasOwn(flow.activities, id)) report(path, `there is no activity "${id}"`);
   };
-  const template = (path: string, text: string, inQueue = false): void => {
+  const template = (path: string, text: string): void => {
     if (text.length > VALUE_CHARACTERS_MAX) report(path, `longer than ${VALUE_CHARACTERS_MAX} characters`);
     const parsed = parseTemplate(text);
     if (!parsed.ok) return report(path, parsed.failure.detail);
     for (const part of parsed.value) {
-      if (part.kind !== "name") continue;
-      if (part.name === "queue.position") {
-        if (!inQueue) report(path, `"${part.name}" has a value only in a queue's messages`);
-      } else if (!known.has(part.name)) report(path, `nothing sets the variable "${part.name}"`);
+      // call.* and queue.* are the machine's to know; a name of theirs without a value fails the activity.
+      if (part.kind === "name" && !isReservedName(part.name) && !known.has(part.name)) {
+        report(path, `nothing sets the variable "${part.name}"`);
+      }
     }
   };
-  const prompt = (path: string, one: Prompt, inQueue = false): void => {
-    if (one.kind === "text") return template(`${path}.text`, one.text, inQueue);
+  const prompt = (path: string, one: Prompt): void => {
+    if (one.kind === "text") return template(`${path}.text`, one.text);
     if (one.kind !== "file") return report(`${path}.kind`, "a prompt is a file or a text");
     if (!isPromptName(one.name)) report(`${path}.name`, `"${one.name.slice(0, 80)}" is no name of a prompt file`);
   };
-  const prompts = (path: string, all: readonly Prompt[], inQueue = false): void => {
+  const prompts = (path: string, all: readonly Prompt[]): void => {
     if (all.length > PROMPTS_MAX) report(path, `${all.length} prompts, at most ${PROMPTS_MAX}`);
-    for (const [at, one] of all.entries()) prompt(`${path}[${at}]`, one, inQueue);
+    for (const [at, one] of all.entries()) prompt(`${path}[${at}]`, one);
   };
   const within = (path: string, value: number, min: number, max: number): void => {
     if (!Number.isInteger(value) || value < min || value > max) {
@@ -132,7 +132,7 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
         if (!around.queueExists(activity.queueId))
           report(here("queueId"), `the tenant has no queue "${activity.queueId}"`);
         if (activity.music !== undefined) prompt(here("music"), activity.music);
-        prompts(here("messages"), activity.messages, true);
+        prompts(here("messages"), activity.messages);
         if (activity.messages.length > 0)
           within(here("messageIntervalMs"), activity.messageIntervalMs, 1_000, TIMEOUT_MS_MAX);
         within(here("waitMsMax"), activity.waitMsMax, 0, WAIT_MS_MAX);
@@ -144,7 +144,9 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
         template(here("number"), activity.number);
         within(here("ringTimeoutMs"), activity.ringTimeoutMs, RING_TIMEOUT_MS_MIN, RING_TIMEOUT_MS_MAX);
         target(here("next"), activity.next);
-        checkTrunk(activity, around, here("trunkId"), report);
+        if (activity.trunkId !== undefined && !around.trunkExists(activity.trunkId)) {
+          report(here("trunkId"), `the tenant has no trunk "${activity.trunkId}"`);
+        }
         break;
       case "disconnect":
         break;
@@ -154,28 +156,13 @@ export function checkFlow(flow: Flow, around: FlowSurroundings, report: (path: s
   }
 }
 
-function checkTrunk(
-  { trunkId }: Extract<Activity, { kind: "transfer" }>,
-  around: FlowSurroundings,
-  path: string,
-  report: (path: string, message: string) => void,
-): void {
-  if (trunkId === undefined) {
-    if (!around.dialsOut) report(path, "no trunk of the tenant can dial out");
-    return;
-  }
-  const dialsOut = around.trunkDialsOut(trunkId);
-  if (dialsOut === undefined) report(path, `the tenant has no trunk "${trunkId}"`);
-  else if (!dialsOut) report(path, `the trunk "${trunkId}" takes calls only: it has no outboundUri`);
-}
-
 /** "music/default", "acme/welcome": relative, no way out of the prompt store's folder. */
 export const isPromptName = (name: string): boolean =>
   name.length <= 200 && /^[A-Za-z0-9_-][A-Za-z0-9_.-]*(\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$/.test(name);
 
-/** Every name that may have a value at some time. */
+/** Every variable that may have a value at some time. */
 function namesOf(flow: Flow): ReadonlySet<string> {
-  const names = new Set<string>([...FACT_NAMES, ...Object.keys(flow.variables)]);
+  const names = new Set<string>(Object.keys(flow.variables));
   for (const activity of Object.values(flow.activities)) {
     if (activity.kind === "set" || activity.kind === "collect") names.add(activity.variable);
   }

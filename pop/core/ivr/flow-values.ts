@@ -6,13 +6,13 @@ import type { Prompt } from "../media/prompt.ts";
 import type { Run } from "./flow-state.ts";
 import { type Rendered, render } from "./template.ts";
 
-/** Read-only. queue.position has a value only in queue, once the region has told it. */
-export const FACT_NAMES = ["call.id", "call.callingNumber", "call.calledNumber", "queue.position"] as const;
-
 /** No variable of a flow may be called so. */
-export const isReservedName = (name: string): boolean => /^(call|queue)(\.|$)/.test(name);
+export const isReservedName = (name: string): boolean => /^(call|queue)\./.test(name);
 
-/** @param position 0: not in queue, or not known */
+/**
+ * Facts are read-only; queue.position has a value only in queue, once the region has told it.
+ * @param position 0: not in queue, or not known
+ */
 export function valueIn(run: Run, name: string, position: number): string | undefined {
   switch (name) {
     case "call.id":
