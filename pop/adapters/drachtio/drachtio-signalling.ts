@@ -27,7 +27,9 @@ type Dialog = Srf.Dialog;
 
 /** What srf's type declarations leave out. */
 interface SrfInternals {
-  readonly _app: { readonly wp: { send(socket: unknown, frame: string): string } };
+  readonly app: {
+    readonly client: { _getDefaultSocket(): unknown; readonly wp: { send(socket: unknown, frame: string): string } };
+  };
 }
 
 interface CallerLeg {
@@ -65,7 +67,7 @@ export class DrachtioSignalling implements SipSignalling {
   readonly #calls = new Map<CallId, KnownCall>();
   #host: SignallingHost | undefined;
   #trusted: readonly string[] = [];
-  #socket: unknown;
+  #up = false;
   #closing = false;
 
   constructor(settings: DrachtioSettings, log: Log) {
@@ -92,7 +94,7 @@ export class DrachtioSignalling implements SipSignalling {
   }
 
   connected(): boolean {
-    return this.#socket !== undefined;
+    return this.#up;
   }
 
   answer(call: CallId, sdp: Sdp): void {
@@ -202,8 +204,8 @@ export class DrachtioSignalling implements SipSignalling {
 
   async close(): Promise<void> {
     this.#closing = true;
-    if (this.#socket !== undefined) this.#srf.disconnect();
-    this.#socket = undefined;
+    if (this.#up) this.#srf.disconnect();
+    this.#up = false;
   }
 
   #connected(error: Error | null | undefined): void {
@@ -211,23 +213,23 @@ export class DrachtioSignalling implements SipSignalling {
       this.#log.error("sip-server.refused", { detail: error.message });
       return;
     }
-    this.#socket = this.#srf.socket ?? true;
+    this.#up = true;
     this.#log.info("sip-server.connected", { host: this.#settings.host, port: this.#settings.port });
     this.#sendTrusted();
   }
 
   #disconnected(): void {
-    const wasUp = this.#socket !== undefined;
-    this.#socket = undefined;
+    const wasUp = this.#up;
+    this.#up = false;
     if (this.#closing || !wasUp) return;
     this.#log.error("sip-server.lost", { calls: this.#calls.size });
     for (const call of [...this.#calls.keys()]) this.#tell(call, { kind: "signalling-lost" });
   }
 
   #sendTrusted(): void {
-    if (this.#settings.server !== "tollgate" || this.#socket === undefined) return;
-    const { wp } = (this.#srf as unknown as SrfInternals)._app;
-    wp.send(this.#srf.socket, `sources|allow|${this.#trusted.join(",")}`);
+    if (this.#settings.server !== "tollgate" || !this.#up) return;
+    const { client } = (this.#srf as unknown as SrfInternals).app;
+    client.wp.send(client._getDefaultSocket(), `sources|allow|${this.#trusted.join(",")}`);
   }
 
   #invited(request: Request, response: Response): void {
