@@ -61,7 +61,7 @@ await runProcess({
         { name: "etcd", answers: () => etcdAnswers(etcd) },
         { name: "redis", answers: () => redisAnswers(redis) },
       ],
-      2_000,
+      1_000,
       log,
     );
     const metrics = openMetrics(() => vitalsOf(region, dependencies));

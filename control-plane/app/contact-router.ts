@@ -16,6 +16,7 @@ import { Outbox } from "./outbox.ts";
 import { type Ownership, type OwnerTiming, type ShardNews, ShardOwner } from "./shard-owner.ts";
 
 const OUTBOX_MAX = 20_000;
+const OWNED_WITHIN_MS = 3_000;
 
 interface Link {
   readonly hostId: PopHostId;
@@ -142,21 +143,20 @@ export class ContactRouter implements ContactRouting {
   }
 
   /** @fails shard.not-owned */
-  signIn(tenantId: TenantId, agentId: AgentId, address: string, as: AgentChoice): Outcome<void, AgentFailure> {
+  signIn(tenantId: TenantId, agentId: AgentId, address: string, as: AgentChoice): Promise<Outcome<void, AgentFailure>> {
     return this.#tell(tenantId, { kind: "agent-signed-in", agentId, address, as });
   }
 
   /** Signing out twice is no mistake. @fails shard.not-owned */
-  signOut(tenantId: TenantId, agentId: AgentId): Outcome<void, AgentFailure> {
+  signOut(tenantId: TenantId, agentId: AgentId): Promise<Outcome<void, AgentFailure>> {
     return this.#tell(tenantId, { kind: "agent-signed-out", agentId });
   }
 
   /** @fails agent.signed-out, shard.not-owned */
-  setAgent(tenantId: TenantId, agentId: AgentId, to: AgentChoice): Outcome<void, AgentFailure> {
-    const owner = this.#owners.get(tenantId);
-    if (owner?.ownership === "owned" && owner.state.agents[agentId] === undefined)
-      return fail({ code: "agent.signed-out", agentId });
-    return this.#tell(tenantId, { kind: "agent-set", agentId, to });
+  setAgent(tenantId: TenantId, agentId: AgentId, to: AgentChoice): Promise<Outcome<void, AgentFailure>> {
+    return this.#tell(tenantId, { kind: "agent-set", agentId, to }, ({ agents }) =>
+      agents[agentId] === undefined ? { code: "agent.signed-out", agentId } : undefined,
+    );
   }
 
   async stop(): Promise<void> {
@@ -165,9 +165,17 @@ export class ContactRouter implements ContactRouting {
     await Promise.all([...this.#owners.values()].map((owner) => owner.stop()));
   }
 
-  #tell(tenantId: TenantId, news: ShardNews): Outcome<void, AgentFailure> {
+  /** A shard that is just being taken is waited for: a tenant's first agent often signs in right after its first apply. */
+  async #tell(
+    tenantId: TenantId,
+    news: ShardNews,
+    objection: (state: ShardState) => AgentFailure | undefined = () => undefined,
+  ): Promise<Outcome<void, AgentFailure>> {
     const owner = this.#owners.get(tenantId);
-    if (owner?.ownership !== "owned") return fail({ code: "shard.not-owned", tenantId });
+    if (owner === undefined || !(await owner.ownedWithin(OWNED_WITHIN_MS)))
+      return fail({ code: "shard.not-owned", tenantId });
+    const failure = objection(owner.state);
+    if (failure) return fail(failure);
     owner.put(news);
     return succeed(undefined);
   }

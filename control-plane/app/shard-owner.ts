@@ -16,6 +16,7 @@ import { type Directory, EMPTY_SHARD, type ShardState } from "../core/queue/shar
 
 const INBOX_MAX = 10_000;
 const TICK_AFTER_MS_MAX = 60_000;
+const OWNED_LOOK_EVERY_MS = 20;
 
 /** An input without its time: that is said when its turn comes. */
 export type Untimed<Input> = Input extends ShardInput ? Omit<Input, "atMs"> : never;
@@ -107,6 +108,14 @@ export class ShardOwner {
     this.#wake();
     this.#loseLease();
     await this.#life;
+  }
+
+  /** Whether it is owned, now or within the time; false at once when another replica has it. */
+  async ownedWithin(waitMs: number): Promise<boolean> {
+    const giveUpAtMs = this.#parts.clock.nowMs() + waitMs;
+    while (this.#ownership === "taking" && !this.#stopped && this.#parts.clock.nowMs() < giveUpAtMs)
+      await new Promise((resolve) => setTimeout(resolve, OWNED_LOOK_EVERY_MS));
+    return this.#ownership === "owned" && !this.#stopped;
   }
 
   configure(directory: Directory): void {

@@ -35,9 +35,9 @@ export interface ControlPlaneApi {
   shard(
     tenantId: TenantId,
   ): { readonly ownership: string; readonly epoch: number; readonly state: ShardState } | undefined;
-  signIn(tenantId: TenantId, agentId: AgentId, address: string, as: AgentChoice): Outcome<void, Failed>;
-  signOut(tenantId: TenantId, agentId: AgentId): Outcome<void, Failed>;
-  setAgent(tenantId: TenantId, agentId: AgentId, to: AgentChoice): Outcome<void, Failed>;
+  signIn(tenantId: TenantId, agentId: AgentId, address: string, as: AgentChoice): Promise<Outcome<void, Failed>>;
+  signOut(tenantId: TenantId, agentId: AgentId): Promise<Outcome<void, Failed>>;
+  setAgent(tenantId: TenantId, agentId: AgentId, to: AgentChoice): Promise<Outcome<void, Failed>>;
   readonly contacts: Pick<ContactEventStore, "contact" | "contacts">;
   decisionsPending(contactId: CallId): readonly Decision[];
   popHosts(): readonly HostRecord[];

@@ -35,7 +35,7 @@ export function addAgentPaths(server: FastifyInstance, api: ControlPlaneApi): vo
     },
     async ({ params, body }) => {
       const { tenantId, agentId } = knownAgent(api, params);
-      done(api.signIn(tenantId, agentId, body.address, choice(body.state ?? "idle", body.reason ?? "signed-in")));
+      done(await api.signIn(tenantId, agentId, body.address, choice(body.state ?? "idle", body.reason ?? "signed-in")));
       return { id: agentId, ...agentView(api, tenantId, agentId) };
     },
   );
@@ -45,7 +45,7 @@ export function addAgentPaths(server: FastifyInstance, api: ControlPlaneApi): vo
     { schema: { summary: "Signs an agent out; one in conversation when that is over" } },
     async ({ params }) => {
       const { tenantId, agentId } = knownAgent(api, params);
-      done(api.signOut(tenantId, agentId));
+      done(await api.signOut(tenantId, agentId));
       return { id: agentId, ...agentView(api, tenantId, agentId) };
     },
   );
@@ -60,7 +60,7 @@ export function addAgentPaths(server: FastifyInstance, api: ControlPlaneApi): vo
     },
     async ({ params, body }) => {
       const { tenantId, agentId } = knownAgent(api, params);
-      done(api.setAgent(tenantId, agentId, choice(body.state, body.reason ?? "chosen")));
+      done(await api.setAgent(tenantId, agentId, choice(body.state, body.reason ?? "chosen")));
       return { id: agentId, ...agentView(api, tenantId, agentId) };
     },
   );

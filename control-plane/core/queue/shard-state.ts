@@ -70,6 +70,8 @@ export interface ShardState {
   readonly agents: Readonly<Record<string, Agent>>;
   readonly contacts: Readonly<Record<string, Contact>>;
   readonly hosts: Readonly<Record<string, HostState>>;
+  /** Since the shard began: every offer has its own number. */
+  readonly offersMade: number;
   /** Places were last told then; they are told again at most once in positionIntervalMs. */
   readonly positionsToldAtMs: AtMs;
   readonly positionsStale: boolean;
@@ -79,6 +81,7 @@ export const EMPTY_SHARD: ShardState = {
   agents: {},
   contacts: {},
   hosts: {},
+  offersMade: 0,
   positionsToldAtMs: 0,
   positionsStale: false,
 };

@@ -56,6 +56,7 @@ class Draft {
   readonly agents: Record<string, Agent>;
   readonly contacts: Record<string, Contact>;
   readonly hosts: Record<string, ShardState["hosts"][string]>;
+  offersMade: number;
   positionsToldAtMs: AtMs;
   positionsStale: boolean;
   readonly effects: ShardEffect[] = [];
@@ -66,13 +67,14 @@ class Draft {
     this.agents = { ...state.agents };
     this.contacts = { ...state.contacts };
     this.hosts = { ...state.hosts };
+    this.offersMade = state.offersMade;
     this.positionsToldAtMs = state.positionsToldAtMs;
     this.positionsStale = state.positionsStale;
   }
 
   finish(): Step<ShardState, ShardEffect> {
-    const { agents, contacts, hosts, positionsToldAtMs, positionsStale, effects } = this;
-    return { state: { agents, contacts, hosts, positionsToldAtMs, positionsStale }, effects };
+    const { agents, contacts, hosts, offersMade, positionsToldAtMs, positionsStale, effects } = this;
+    return { state: { agents, contacts, hosts, offersMade, positionsToldAtMs, positionsStale }, effects };
   }
 
   putAgent(agent: Agent, state: AgentState): void {
@@ -301,6 +303,7 @@ function converse(draft: Draft, contact: Contact, offerId: OfferId, agentId: Age
   const agent = draft.agents[agentId];
   if (agent?.state.name === "on-contact" && agent.state.contactId !== contact.id) {
     // Two conversations of one agent cannot be: the later one is the POP's alone to end.
+    draft.decide(contact.id, "left", `${agentId} talks to another contact as well`);
     draft.drop(contact);
     return;
   }
@@ -419,7 +422,12 @@ function takeBack(draft: Draft, hostId: PopHostId, arrival: Arrival, offer: Held
   if (known) draft.putContact(contact);
   else draft.decide(contactId, "taken-back", `has waited ${showMs(draft.atMs - contact.enqueuedAtMs)}`);
 
-  const same = offer !== undefined && contact.state.name !== "waiting" && contact.state.offerId === offer.offerId;
+  const { state } = contact;
+  const same =
+    offer !== undefined &&
+    state.name !== "waiting" &&
+    state.offerId === offer.offerId &&
+    state.agentId === offer.agentId;
   if (!same) {
     // What this side remembers never reached the host, or is over there.
     if (contact.state.name === "offered") {
@@ -540,8 +548,9 @@ function assign(draft: Draft): void {
 /** Reserves the agent for the contact; a new offer id unless the POP rings one already. */
 function offerTo(draft: Draft, contact: Contact, agent: Agent, ringing: OfferId | undefined): OfferId {
   const offersMade = contact.offersMade + 1;
-  // Unique without chance: the contact's name, how many offers it had, and when; also after its state was lost.
-  const offerId = ringing ?? asId<"offer">(`${contact.id}-${offersMade}-${draft.atMs.toString(36)}`);
+  draft.offersMade++;
+  // Unique without chance: the offer's number in this shard, and when, should the shard have been lost.
+  const offerId = ringing ?? asId<"offer">(`${contact.id}-${draft.offersMade}-${draft.atMs.toString(36)}`);
   const expiresAtMs = expiryOf(draft, contact.queueId);
   draft.putContact({ ...contact, offersMade, state: { name: "offered", offerId, agentId: agent.id, expiresAtMs } });
   draft.putAgent(agent, {
