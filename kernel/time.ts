@@ -46,6 +46,15 @@ export class TimerTable<Name extends string> {
     return earliest;
   }
 
+  /** Removes and returns the earliest timer due at `nowMs`: what it leads to may stop the next one. */
+  takeFirstDue(nowMs: InstantMs): Name | undefined {
+    let first: [Name, InstantMs] | undefined;
+    for (const entry of this.#dueAt)
+      if (entry[1] <= nowMs && (first === undefined || entry[1] < first[1])) first = entry;
+    if (first !== undefined) this.#dueAt.delete(first[0]);
+    return first?.[0];
+  }
+
   /** Removes and returns the timers due at `nowMs`, earliest first. */
   takeDue(nowMs: InstantMs): Name[] {
     const due = [...this.#dueAt].filter(([, at]) => at <= nowMs).sort(([, a], [, b]) => a - b);

@@ -150,7 +150,10 @@ export class CallRunner {
   }
 
   #wake(): void {
-    for (const timer of this.#timers.takeDue(this.#world.clock.nowMs())) this.handle({ kind: "timer", timer });
+    const nowMs = this.#world.clock.nowMs();
+    // One by one: what the first leads to may stop the second.
+    for (let timer = this.#timers.takeFirstDue(nowMs); timer !== undefined; timer = this.#timers.takeFirstDue(nowMs))
+      this.handle({ kind: "timer", timer });
     this.#armAlarm();
   }
 
