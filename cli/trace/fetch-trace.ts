@@ -23,7 +23,7 @@ export async function fetchTrace(client: RegionClient, callId: string): Promise<
   if (pop?.success === false)
     throw new CommandEnd(EXIT.failed, `${found?.hostId} tells the trace in a way this version does not understand`);
   if (pop === undefined && contact?.success !== true) {
-    if (hosts.every(({ answer }) => answer === undefined))
+    if (hosts.length > 0 && hosts.every(({ answer }) => answer === undefined))
       throw new CommandEnd(EXIT.unavailable, "no POP host of the region answers");
     const strange = hosts.find(({ answer }) => answer !== undefined && answer.status !== 404)?.answer;
     throw new CommandEnd(EXIT.data, strange === undefined ? `nobody knows a call ${callId}` : complaintOf(strange));
