@@ -131,7 +131,8 @@ export class SipEndpoint {
       return;
     }
     const request = cameFrom(message, address, port);
-    if (this.#transactions.receiveRequest(request)) return;
+    const known = this.#transactions.find(request);
+    if (known !== undefined) return known.receive(request);
     // RFC 3261 §18.2.2, RFC 3581 §4: to the source, and to its port when it asked for that.
     const asked = parameter(request.via.params, "rport") !== undefined;
     this.#user.onRequest(request, this.flowTo(address, asked ? port : (request.via.port ?? 5060)));
