@@ -202,6 +202,7 @@ export class MediaWorkerServer implements MediaServer {
     this.#connected = true;
     this.#attempts = 0;
     this.#log.info("media-worker.connected");
+    void this.health(); // the first line makes the worker ours
     for (const listener of this.#connectedListeners) listener();
   }
 

@@ -21,7 +21,8 @@ export class ControlSocket {
   readonly #server: Server;
   readonly #handlers: ControlHandlers;
   readonly #log: Log;
-  #pop: Socket | undefined;
+  readonly #sockets = new Set<Socket>();
+  #pop: { readonly socket: Socket; readonly replaced: () => void } | undefined;
 
   private constructor(server: Server, handlers: ControlHandlers, log: Log) {
     this.#server = server;
@@ -56,30 +57,26 @@ export class ControlSocket {
   }
 
   tell(event: Event): void {
-    if (this.#pop !== undefined) this.#write(this.#pop, event);
+    if (this.#pop !== undefined) this.#write(this.#pop.socket, event);
   }
 
   async close(): Promise<void> {
-    this.#pop?.destroy();
-    this.#pop = undefined;
+    for (const socket of this.#sockets) socket.destroy();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #accept(socket: Socket): void {
-    const before = this.#pop;
-    this.#pop = socket;
-    if (before !== undefined) {
-      this.#log.warn("control.replaced");
-      this.#write(before, { event: "replaced" });
-      before.end();
-      before.setTimeout(1_000, () => before.destroy());
-    }
+    this.#sockets.add(socket);
     let rest = Buffer.alloc(0);
+    let replaced = false;
     socket.on("data", (bytes) => {
-      if (this.#pop !== socket) return; // replaced: no longer in command
+      if (replaced) return; // no longer in command
       rest = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
       let start = 0;
       for (let end = rest.indexOf(10, start); end >= 0; end = rest.indexOf(10, start)) {
+        this.#takeCommand(socket, () => {
+          replaced = true;
+        });
         this.#receive(socket, rest.subarray(start, end));
         start = end + 1;
       }
@@ -88,11 +85,27 @@ export class ControlSocket {
     });
     socket.on("error", () => {});
     socket.on("close", () => {
-      if (this.#pop !== socket) return;
+      this.#sockets.delete(socket);
+      if (this.#pop?.socket !== socket) return;
       this.#pop = undefined;
       this.#handlers.lost();
     });
     this.#write(socket, { event: "hello", protocol: PROTOCOL_VERSION, pid: process.pid });
+  }
+
+  /** With its first line a connection is the pop's: who only looks whether we live says none. */
+  #takeCommand(socket: Socket, replaced: () => void): void {
+    const before = this.#pop;
+    if (before?.socket === socket) return;
+    this.#pop = { socket, replaced };
+    if (before !== undefined) {
+      this.#log.warn("control.replaced");
+      before.replaced();
+      this.#write(before.socket, { event: "replaced" });
+      before.socket.end();
+      before.socket.setTimeout(1_000, () => before.socket.destroy());
+      this.#handlers.lost(); // the successor has to open what it wants to keep
+    }
     this.#handlers.connected();
   }
 

@@ -1,0 +1,296 @@
+// The media worker as a process of its own, through our end of its control socket, with real packets on loopback.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, statSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { asId } from "../../../kernel/ids.ts";
+import type { Outcome } from "../../../kernel/outcome.ts";
+import { RtpProbe } from "../../../loadtest/rtp-probe/rtp-probe.ts";
+import { mediaServerContract } from "../../boundary/media-server.contract.ts";
+import type { Played } from "../../boundary/media-server.ts";
+import { encodeG711 } from "../../core/media/g711.ts";
+import { sequenceStep, timestampStep } from "../../core/media/rtp.ts";
+import { type OwnMediaWorker, startOwnMediaWorker } from "./own-media-worker.ts";
+
+const MAIN = fileURLToPath(new URL("../../media-worker/main.ts", import.meta.url));
+const call = (name: string) => asId<"call">(name);
+const play = (name: string) => asId<"play">(name);
+
+function gained<Value>(outcome: Outcome<Value, unknown>): Value {
+  if (!outcome.ok) assert.fail(`failed: ${JSON.stringify(outcome.failure)}`);
+  return outcome.value;
+}
+
+/** Sounds like speech to a comparison: nothing in it repeats. */
+function sweep(ms: number): Int16Array {
+  return Int16Array.from({ length: ms * 8 }, (_, at) => {
+    const seconds = at / 8_000;
+    return 8_000 * Math.sin(2 * Math.PI * (300 + 400 * seconds) * seconds) * (0.6 + 0.4 * Math.sin(19 * seconds));
+  });
+}
+
+function writePrompt(own: OwnMediaWorker, name: string, samples: Int16Array): string {
+  const path = join(own.folder, `${name}.ulaw`);
+  writeFileSync(path, encodeG711("PCMU", samples));
+  return path;
+}
+
+mediaServerContract("the media worker", async () => {
+  const own = await startOwnMediaWorker();
+  const path = writePrompt(own, "contract", sweep(330));
+  // 330 ms fill 17 frames
+  return { server: own.server, finish() {}, file: { ref: { kind: "file", path }, durationMs: 340 }, close: own.stop };
+});
+
+describe("what the media worker sends", () => {
+  let own: OwnMediaWorker;
+  let caller: RtpProbe;
+  let calls = 0;
+  const played: (Played & { readonly toldAtMs: number })[] = [];
+  before(async () => {
+    own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.2` });
+    own.server.onPlayed((event) => played.push({ ...event, toldAtMs: performance.now() }));
+    caller = await RtpProbe.open();
+  });
+  after(async () => {
+    await caller?.close();
+    await own?.stop();
+  });
+
+  const connected = async () => {
+    const name = call(`sends-${++calls}`);
+    const address = gained(await own.server.open(name));
+    gained(await own.server.connect(name, caller.address));
+    return { name, address };
+  };
+  const endOf = async (name: string) => {
+    await caller.until(() => played.some((event) => event.play === name), 3_000, `the end of ${name}`);
+    return played.find((event) => event.play === name) as (typeof played)[number];
+  };
+
+  test("silence while nothing plays, then the prompt, whole, then silence, in one stream", async () => {
+    const fromMs = performance.now();
+    const { name } = await connected();
+    await caller.until((heard) => heard.packets.length >= 5);
+    const samples = sweep(1_000);
+    const path = writePrompt(own, "whole", samples);
+    gained(await own.server.play(name, play("whole"), [{ kind: "file", path }], "once"));
+    const end = await endOf("whole");
+    assert.deepEqual([end.how, end.atMs], ["finished", 1_000]);
+    await own.server.close(name);
+
+    const packets = caller.listening.packets.filter(({ atMs }) => atMs >= fromMs);
+    const isSilent = (payload: Uint8Array) => payload.every((byte) => byte === 0xff);
+    const spoken = packets.filter(({ payload }) => !isSilent(payload));
+    assert.equal(spoken.length, 50);
+    assert.deepEqual(
+      packets.filter(({ marker }) => marker).map((packet) => packets.indexOf(packet)),
+      [0, packets.indexOf(spoken[0] as (typeof packets)[number])],
+    );
+    for (const [at, packet] of packets.entries()) {
+      const before = packets[at - 1];
+      assert.equal(packet.payload.length, 160);
+      assert.equal(packet.payloadType, 0);
+      if (before === undefined) continue;
+      assert.equal(packet.ssrc, before.ssrc);
+      assert.equal(sequenceStep(before.sequence, packet.sequence), 1);
+      assert.equal(timestampStep(before.timestamp, packet.timestamp), 160);
+    }
+    assert.ok(caller.listening.likeness(samples, { fromMs }).score > 0.98);
+    const lastFrameMs = spoken.at(-1)?.atMs ?? 0;
+    assert.ok(end.toldAtMs - lastFrameMs > 10 && end.toldAtMs - lastFrameMs < 60, "the end is told as its 20 ms pass");
+  });
+
+  test("tones, silence and files in one play, and music for ever", async () => {
+    const { name } = await connected();
+    const fromMs = performance.now();
+    gained(
+      await own.server.play(
+        name,
+        play("items"),
+        [
+          { kind: "tone", hz: 440, ms: 200 },
+          { kind: "silence", ms: 100 },
+          { kind: "tone", hz: 1_250, ms: 200 },
+        ],
+        "forever",
+      ),
+    );
+    await caller.until((heard) => heard.durationMs({ fromMs }) > 1_100, 3_000);
+    // each fills some of the time, and there is hardly anything else
+    assert.ok(caller.listening.toneShare(440, { fromMs }) > 0.15);
+    assert.ok(caller.listening.toneShare(1_250, { fromMs }) > 0.15);
+    const stopped = gained(await own.server.stop(name));
+    assert.ok(stopped.atMs > 1_000);
+    await own.server.close(name);
+  });
+
+  test("hushed it sends nothing; connected again it is a new stream", async () => {
+    const { name } = await connected();
+    await caller.until((heard) => heard.packets.length > 3);
+    const before = caller.listening.ssrcs().at(-1);
+    gained(await own.server.hush(name));
+    await new Promise((resolve) => setTimeout(resolve, 30)); // what was on its way
+    const fromMs = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(caller.listening.packets.filter(({ atMs }) => atMs > fromMs).length, 0);
+    gained(await own.server.connect(name, caller.address));
+    await caller.until((heard) => heard.ssrcs().at(-1) !== before);
+    await own.server.close(name);
+  });
+
+  test("it hears what it is sent", async () => {
+    const { name, address } = await connected();
+    caller.sendTo(address);
+    caller.tone(1_000);
+    let share = 0;
+    await caller.until((heard) => heard.packets.length > 0);
+    for (let tries = 0; tries < 100 && share < 0.99; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      share = gained(await own.server.listen(name, 1_000, 200)).share;
+    }
+    assert.ok(share > 0.99);
+    caller.mute();
+    await own.server.close(name);
+  });
+
+  test("a prompt that cannot be read fails, and what plays plays on", async () => {
+    const { name } = await connected();
+    gained(await own.server.play(name, play("goes-on"), [{ kind: "tone", hz: 440, ms: 60_000 }], "once"));
+    const missing = await own.server.play(name, play("missing"), [{ kind: "file", path: "/nowhere.ulaw" }], "once");
+    assert.equal(missing.ok ? "" : missing.failure.code, "media.prompt-unreadable");
+    assert.ok(!played.some((event) => event.play === "goes-on" || event.play === "missing"));
+    await own.server.close(name);
+    assert.equal((await endOf("goes-on")).how, "stopped");
+  });
+});
+
+describe("the media worker's control socket", () => {
+  test("is the owner's only; bad lines are refused, worse ones end the connection, and the worker lives on", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.3` });
+    try {
+      assert.equal(statSync(own.socketPath).mode & 0o777, 0o600);
+      const raw = connect(own.socketPath);
+      raw.setEncoding("utf8");
+      let said = "";
+      raw.on("data", (text) => {
+        said += text;
+      });
+      raw.on("error", () => {});
+      raw.write(
+        '{"id":1,"op":"dance"}\n{"id":2,"op":"play","call":"c","play":"p","items":[{"kind":"tone","hz":1e9,"ms":-1}]}\n',
+      );
+      while (said.split("\n").length < 4) await once(raw, "data");
+      const replies = said
+        .split("\n")
+        .slice(1, 3)
+        .map((line) => JSON.parse(line));
+      assert.deepEqual(
+        replies.map(({ id, ok, failure }) => [id, ok, failure.code]),
+        [
+          [1, false, "media.worker-refused"],
+          [2, false, "media.worker-refused"],
+        ],
+      );
+      raw.write("x".repeat(100_000));
+      await once(raw, "close");
+      const again = own.connectAgain();
+      await new Promise<void>((resolve) => again.onConnected(resolve));
+      assert.ok((await again.health()).ok);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("when the pop is gone callers hear on; its successor gets their endpoints, and what it does not want is closed", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.4`, orphanSeconds: 1 });
+    const caller = await RtpProbe.open();
+    try {
+      const kept = gained(await own.server.open(call("kept")));
+      gained(await own.server.open(call("orphan")));
+      gained(await own.server.connect(call("kept"), caller.address));
+      const events: unknown[] = [];
+      own.server.onPlayed(({ play: of, how }) => events.push([of, how]));
+      own.server.onLost(() => events.push("lost"));
+      gained(await own.server.play(call("kept"), play("music"), [{ kind: "tone", hz: 440, ms: 1_000 }], "forever"));
+      await own.server.disconnect();
+      assert.deepEqual(events, [["music", "failed"], "lost"]);
+
+      const fromMs = performance.now();
+      const next = own.connectAgain();
+      await new Promise<void>((resolve) => next.onConnected(resolve));
+      assert.deepEqual(gained(await next.open(call("kept"))), kept);
+      await caller.until((heard) => heard.durationMs({ fromMs }) > 1_300, 5_000);
+      assert.ok(caller.listening.toneShare(440, { fromMs }) > 0.97);
+      assert.ok(caller.listening.longestGapMs({ fromMs }) < 100);
+      assert.equal((gained(await next.stats()) as { endpoints: number }).endpoints, 1);
+    } finally {
+      await caller.close();
+      await own.stop();
+    }
+  });
+
+  test("ports run out with a failure that says how many there are", async () => {
+    const own = await startOwnMediaWorker({
+      host: `127.78.${process.pid % 250}.5`,
+      portFirst: 20_000,
+      portLast: 20_003,
+    });
+    try {
+      gained(await own.server.open(call("1")));
+      gained(await own.server.open(call("2")));
+      const third = await own.server.open(call("3"));
+      assert.deepEqual(third, { ok: false, failure: { code: "media.endpoints-exhausted", endpointsMax: 2 } });
+      await own.server.close(call("1"));
+      gained(await own.server.open(call("3")));
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("a dead worker's socket is taken over, a living one's is not; SIGTERM leaves nothing", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.6` });
+    const config = join(own.folder, "media-worker.json");
+    const start = () => spawn(process.execPath, [MAIN, "--config", config], { stdio: ["ignore", "pipe", "pipe"] });
+    try {
+      const second = start();
+      assert.deepEqual((await once(second, "exit"))[0], 69);
+      const lost = new Promise<void>((resolve) => own.server.onLost(resolve));
+      own.process.kill("SIGKILL");
+      await lost;
+      assert.ok(existsSync(own.socketPath));
+      const back = new Promise<void>((resolve) => own.server.onConnected(resolve));
+      const third = start();
+      await back;
+      assert.ok((await own.server.health()).ok);
+      third.kill("SIGTERM");
+      assert.deepEqual((await once(third, "exit"))[0], 0);
+      assert.ok(!existsSync(own.socketPath));
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("a bad configuration is listed whole, exit 78", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.7` });
+    try {
+      const path = join(own.folder, "bad.json");
+      const rtp = { host: "here", portFirst: 20_000, portLast: 19_000 };
+      writeFileSync(path, JSON.stringify({ control: { socketPath: `/${"x".repeat(107)}` }, rtp, more: 1 }));
+      const child = spawn(process.execPath, [MAIN, "--config", path], { stdio: ["ignore", "ignore", "pipe"] });
+      let said = "";
+      child.stderr.on("data", (text) => {
+        said += text;
+      });
+      assert.equal((await once(child, "close"))[0], 78);
+      for (const mistake of ["control.socketPath", "rtp.host", "more"]) assert.ok(said.includes(mistake), said);
+    } finally {
+      await own.stop();
+    }
+  });
+});
