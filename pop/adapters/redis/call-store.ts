@@ -221,16 +221,16 @@ export class RedisCallStore implements CallStore {
     this.#awaySinceMs = this.#options.clock.nowMs();
     clearTimeout(this.#pingTimer);
     redis.disconnect();
-    this.#options.log.warn("store.away", { detail: messageOf(error), calls: this.#alive.size });
     this.#retryLater(messageOf(error));
   }
 
   #retryLater(detail: string): void {
     if (this.#connection.name === "closed") return;
     const { backoff, rng, log } = this.#options;
+    const level = this.#failures === 0 ? "warn" : "debug"; // once per absence is news; every try after that is not
     const afterMs = backoffMs(backoff, this.#failures++, rng);
     this.#connection = { name: "away" };
-    log.debug("store.retry", { detail, afterMs });
+    log[level]("store.away", { detail, calls: this.#alive.size, retryAfterMs: Math.round(afterMs) });
     this.#retryTimer = setTimeout(() => {
       this.#connection = this.#connecting();
     }, afterMs);

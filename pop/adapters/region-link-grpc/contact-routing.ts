@@ -47,6 +47,8 @@ export class GrpcContactRouting implements ContactRouting {
   #stream: RegionStream<ConnectRequest, ConnectResponse> | undefined;
   #dropped: Promise<void> = Promise.resolve();
   #busy = false;
+  /** Once per absence is news; every try after that is not. */
+  #saidAway = false;
 
   constructor(options: GrpcContactRoutingOptions) {
     this.#options = options;
@@ -106,10 +108,16 @@ export class GrpcContactRouting implements ContactRouting {
         this.#stream = undefined;
         return;
       case "linked":
+        this.#saidAway = false;
         log.info("routing.up");
         return this.#options.channel.announceReachable();
       case "away":
-        return log.warn("routing.away", { detail: effect.detail, retryAfterMs: effect.retryAfterMs });
+        log[this.#saidAway ? "debug" : "warn"]("routing.away", {
+          detail: effect.detail,
+          retryAfterMs: effect.retryAfterMs,
+        });
+        this.#saidAway = true;
+        return;
       case "start-timer":
         return this.#timers.start(effect.timer, effect.afterMs);
       case "stop-timer":

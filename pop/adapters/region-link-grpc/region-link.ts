@@ -35,6 +35,8 @@ export interface GrpcRegionLinkOptions {
 
 /** Reports not yet on the wire; at the bound the stream is given up, and the next hello says where we are. */
 const REPORTS_WAITING_MAX = 1_000;
+/** The region is told all of them. */
+const MISTAKES_LOGGED_MAX = 20;
 
 export class GrpcRegionLink implements RegionLink {
   readonly #options: GrpcRegionLinkOptions;
@@ -49,6 +51,8 @@ export class GrpcRegionLink implements RegionLink {
   #stream: RegionStream<ConnectRequest, ConnectResponse> | undefined;
   #dropped: Promise<void> = Promise.resolve();
   #busy = false;
+  /** Once per absence is news; every try after that is not. */
+  #saidAway = false;
 
   constructor(options: GrpcRegionLinkOptions) {
     this.#options = options;
@@ -102,28 +106,35 @@ export class GrpcRegionLink implements RegionLink {
         this.#stream = undefined;
         return;
       case "linked":
+        this.#saidAway = false;
         log.info("link.up", { appliedVersion: this.#state.appliedVersion });
         return this.#options.channel.announceReachable();
       case "away":
-        return log.warn("link.away", { detail: effect.detail, retryAfterMs: effect.retryAfterMs });
+        log[this.#saidAway ? "debug" : "warn"]("link.away", {
+          detail: effect.detail,
+          retryAfterMs: effect.retryAfterMs,
+        });
+        this.#saidAway = true;
+        return;
       case "start-timer":
         return this.#timers.start(effect.timer, effect.afterMs);
       case "stop-timer":
         return this.#timers.stop(effect.timer);
       case "report":
+        if (effect.report.kind === "refused")
+          log.error("link.snapshot-refused", {
+            version: effect.report.version,
+            mistakes: effect.report.mistakes.slice(0, MISTAKES_LOGGED_MAX),
+          });
         return this.#stream?.send(reportToWire(identity, effect.report));
       case "report-presence":
         return this.#stream?.send(presenceToWire(host.presence(), this.#clock.unixMs()));
       case "apply": {
         const { version } = effect.snapshot;
         const applied = host.apply(effect.snapshot);
-        if (applied.ok) {
-          log.info("snapshot.applied", { version });
-          return this.#handle({ kind: "applied", version });
-        }
-        const { mistakes } = applied.failure;
-        log.warn("snapshot.refused", { version, mistakes });
-        return this.#handle({ kind: "refused", version, mistakes });
+        return this.#handle(
+          applied.ok ? { kind: "applied", version } : { kind: "refused", version, mistakes: applied.failure.mistakes },
+        );
       }
       case "perform": {
         const { id, command } = effect;

@@ -1,5 +1,5 @@
 // tenant_config.v1 ↔ the core's Snapshot. Total: what makes no sense is listed with its path, never thrown.
-// Here a field is judged by itself; whether names point to something that exists is proved by whoever applies the snapshot.
+// Told here is only what the core's types cannot hold; whether the rest makes sense together is proved by compile-snapshot.ts.
 
 import { asId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
@@ -9,30 +9,20 @@ import type { Activity, ActivityKind, Comparison, Flow } from "../../core/ivr/fl
 import type { Prompt } from "../../core/media/prompt.ts";
 import type { Snapshot, SnapshotMistake } from "../../core/routing/snapshot.ts";
 
+/** Enough to see what is wrong, and small enough for one message. */
+const MISTAKES_MAX = 1_000;
+
 /** Collects mistakes while reading goes on, so that all of them are told at once. */
 class Reading {
   readonly mistakes: SnapshotMistake[] = [];
 
   mistake(path: string, message: string): void {
-    this.mistakes.push({ path, message });
+    if (this.mistakes.length < MISTAKES_MAX) this.mistakes.push({ path, message });
   }
 
   text(path: string, value: string | undefined): string {
     if (value === undefined || value === "") this.mistake(path, "is missing");
     return value ?? "";
-  }
-
-  atLeast(path: string, min: number, value: number | undefined): number {
-    if ((value ?? 0) < min) this.mistake(path, `must be ${min} or more`);
-    return value ?? 0;
-  }
-
-  unique(path: string, what: string, names: readonly string[]): void {
-    const seen = new Set<string>();
-    for (const name of names) {
-      if (seen.has(name)) this.mistake(`${path}[${name}]`, `this ${what} occurs twice`);
-      seen.add(name);
-    }
   }
 }
 
@@ -40,7 +30,7 @@ class Reading {
 export function snapshotFromWire(from: wire.Snapshot): Outcome<Snapshot, readonly SnapshotMistake[]> {
   const read = new Reading();
   const snapshot: Snapshot = {
-    version: read.atLeast("version", 1, from.version),
+    version: from.version ?? 0,
     madeAtUnixMs: from.madeAtUnixMs ?? 0,
     tenants: from.tenants.map((tenant, at) => {
       const path = `tenants[${tenant.id || at}]`;
@@ -52,18 +42,18 @@ export function snapshotFromWire(from: wire.Snapshot): Outcome<Snapshot, readonl
       };
     }),
     trunks: from.trunks.map((trunk, at) => {
-      const path = `trunks[${trunk.id || at}]`;
+      const path = `trunks[${nameOf(trunk, at)}]`;
       return {
         id: asId<"trunk">(read.text(`${path}.id`, trunk.id)),
         tenantId: asId<"tenant">(read.text(`${path}.tenantId`, trunk.tenantId)),
         sourceCidrs: trunk.sourceCidrs.map((cidr, index) => read.text(`${path}.sourceCidrs[${index}]`, cidr)),
-        callsPerSecondMax: read.atLeast(`${path}.callsPerSecondMax`, 1, trunk.callsPerSecondMax),
-        callsConcurrentMax: read.atLeast(`${path}.callsConcurrentMax`, 1, trunk.callsConcurrentMax),
+        callsPerSecondMax: trunk.callsPerSecondMax ?? 0,
+        callsConcurrentMax: trunk.callsConcurrentMax ?? 0,
         outboundUri: orUndefined(trunk.outboundUri),
       };
     }),
     numbers: from.numbers.map((number, at) => {
-      const path = `numbers[${number.number || at}]`;
+      const path = `numbers[${number.tenantId ?? ""}/${number.number || at}]`;
       return {
         number: read.text(`${path}.number`, number.number),
         tenantId: asId<"tenant">(read.text(`${path}.tenantId`, number.tenantId)),
@@ -71,18 +61,18 @@ export function snapshotFromWire(from: wire.Snapshot): Outcome<Snapshot, readonl
       };
     }),
     entryPoints: from.entryPoints.map((entryPoint, at) => {
-      const path = `entryPoints[${entryPoint.id || at}]`;
+      const path = `entryPoints[${nameOf(entryPoint, at)}]`;
       return {
         id: asId<"entry-point">(read.text(`${path}.id`, entryPoint.id)),
         tenantId: asId<"tenant">(read.text(`${path}.tenantId`, entryPoint.tenantId)),
         name: entryPoint.name ?? "",
         flowId: asId<"flow">(read.text(`${path}.flowId`, entryPoint.flowId)),
-        flowVersion: read.atLeast(`${path}.flowVersion`, 1, entryPoint.flowVersion),
+        flowVersion: entryPoint.flowVersion ?? 0,
       };
     }),
     flows: from.flows.map((flow, at) => flowFromWire(read, flow, at)),
     queues: from.queues.map((queue, at) => {
-      const path = `queues[${queue.id || at}]`;
+      const path = `queues[${nameOf(queue, at)}]`;
       return {
         id: asId<"queue">(read.text(`${path}.id`, queue.id)),
         tenantId: asId<"tenant">(read.text(`${path}.tenantId`, queue.tenantId)),
@@ -92,28 +82,28 @@ export function snapshotFromWire(from: wire.Snapshot): Outcome<Snapshot, readonl
     }),
     agentSourceCidrs: from.agentSourceCidrs.map((cidr, at) => read.text(`agentSourceCidrs[${at}]`, cidr)),
   };
-  read.unique("tenants", "tenant", idsOf(snapshot.tenants));
-  read.unique("trunks", "trunk", idsOf(snapshot.trunks));
-  read.unique("entryPoints", "entry point", idsOf(snapshot.entryPoints));
-  read.unique("queues", "queue", idsOf(snapshot.queues));
-  const flowVersions = snapshot.flows.map(({ id, version }) => `${id}@${version}`);
-  read.unique("flows", "flow version", flowVersions);
-  const numbers = snapshot.numbers.map(({ number }) => number);
-  read.unique("numbers", "number", numbers);
   return read.mistakes.length === 0 ? succeed(snapshot) : fail(read.mistakes);
 }
 
-const idsOf = (things: readonly { readonly id: string }[]): readonly string[] => things.map(({ id }) => id);
+/** Ids need only be unique within their tenant. */
+const nameOf = (
+  { tenantId, id }: { readonly tenantId?: string | undefined; readonly id?: string | undefined },
+  at: number,
+): string => `${tenantId ?? ""}/${id || at}`;
+
 const orUndefined = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
 
 function flowFromWire(read: Reading, flow: wire.Flow, at: number): Flow {
-  const path = `flows[${flow.id || at}@${flow.version ?? 0}]`;
-  const names = flow.activities.map((activity) => activity.id ?? "");
-  read.unique(`${path}.activities`, "activity", names);
+  const path = `flows[${nameOf(flow, at)}@${flow.version ?? 0}]`;
+  const names = new Set<string>();
+  for (const { id = "" } of flow.activities) {
+    if (names.has(id)) read.mistake(`${path}.activities[${id}]`, "is there twice");
+    names.add(id);
+  }
   return {
     id: asId<"flow">(read.text(`${path}.id`, flow.id)),
     tenantId: asId<"tenant">(read.text(`${path}.tenantId`, flow.tenantId)),
-    version: read.atLeast(`${path}.version`, 1, flow.version),
+    version: flow.version ?? 0,
     start: read.text(`${path}.start`, flow.start),
     activities: recordOf(
       flow.activities.map((activity, index) => {
@@ -143,16 +133,12 @@ function kindFromWire(read: Reading, path: string, kind: wire.Activity["kind"]):
       };
     case "menu": {
       const menu = kind.value;
-      for (const key of Object.keys(menu.choices)) {
-        if (!/^[0-9*#]$/.test(key)) read.mistake(`${path}.choices[${key}]`, "must be one of 0-9, * and #");
-        else if (menu.choices[key] === "") read.mistake(`${path}.choices[${key}]`, "is missing");
-      }
       return {
         kind: "menu",
         prompts: prompts(read, `${path}.prompts`, menu.prompts),
         choices: recordOf(Object.entries(menu.choices)),
-        timeoutMs: read.atLeast(`${path}.timeoutMs`, 1, menu.timeoutMs),
-        attemptsMax: read.atLeast(`${path}.attemptsMax`, 1, menu.attemptsMax),
+        timeoutMs: menu.timeoutMs ?? 0,
+        attemptsMax: menu.attemptsMax ?? 0,
         noMatchPrompts: prompts(read, `${path}.noMatchPrompts`, menu.noMatchPrompts),
         onNoInput: orUndefined(menu.onNoInput),
         onNoMatch: orUndefined(menu.onNoMatch),
@@ -160,19 +146,16 @@ function kindFromWire(read: Reading, path: string, kind: wire.Activity["kind"]):
     }
     case "collectDigits": {
       const collect = kind.value;
-      const digitsMin = collect.digitsMin ?? 0;
-      if (collect.terminator !== undefined && !/^[0-9*#]?$/.test(collect.terminator))
-        read.mistake(`${path}.terminator`, "must be one of 0-9, * and #");
       return {
         kind: "collect",
         prompts: prompts(read, `${path}.prompts`, collect.prompts),
         variable: read.text(`${path}.variable`, collect.variable),
-        digitsMin,
-        digitsMax: read.atLeast(`${path}.digitsMax`, Math.max(1, digitsMin), collect.digitsMax),
+        digitsMin: collect.digitsMin ?? 0,
+        digitsMax: collect.digitsMax ?? 0,
         terminator: orUndefined(collect.terminator),
-        firstDigitTimeoutMs: read.atLeast(`${path}.firstDigitTimeoutMs`, 1, collect.firstDigitTimeoutMs),
-        interDigitTimeoutMs: read.atLeast(`${path}.interDigitTimeoutMs`, 1, collect.interDigitTimeoutMs),
-        attemptsMax: read.atLeast(`${path}.attemptsMax`, 1, collect.attemptsMax),
+        firstDigitTimeoutMs: collect.firstDigitTimeoutMs ?? 0,
+        interDigitTimeoutMs: collect.interDigitTimeoutMs ?? 0,
+        attemptsMax: collect.attemptsMax ?? 0,
         next: read.text(`${path}.next`, collect.next),
         onNoInput: orUndefined(collect.onNoInput),
         sensitive: collect.sensitive ?? false,
@@ -205,11 +188,7 @@ function kindFromWire(read: Reading, path: string, kind: wire.Activity["kind"]):
         queueId: asId<"queue">(read.text(`${path}.queueId`, queue.queueId)),
         music: optionalPrompt(read, `${path}.music`, queue.music),
         messages,
-        messageIntervalMs: read.atLeast(
-          `${path}.messageIntervalMs`,
-          messages.length > 0 ? 1 : 0,
-          queue.messageIntervalMs,
-        ),
+        messageIntervalMs: queue.messageIntervalMs ?? 0,
         waitMsMax: queue.waitMsMax ?? 0,
         onWaitExceeded: orUndefined(queue.onWaitExceeded),
         priority: queue.priority ?? 0,
@@ -221,7 +200,7 @@ function kindFromWire(read: Reading, path: string, kind: wire.Activity["kind"]):
         kind: "transfer",
         number: read.text(`${path}.number`, kind.value.number),
         trunkId: kind.value.trunkId ? asId<"trunk">(kind.value.trunkId) : undefined,
-        ringTimeoutMs: read.atLeast(`${path}.ringTimeoutMs`, 1, kind.value.ringTimeoutMs),
+        ringTimeoutMs: kind.value.ringTimeoutMs ?? 0,
         next: orUndefined(kind.value.next),
       };
     case "disconnect":
