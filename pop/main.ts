@@ -11,7 +11,7 @@ import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
 import { EventSpool } from "./adapters/disk/event-spool.ts";
 import { DiskSnapshotStore } from "./adapters/disk/snapshot-store.ts";
 import { DrachtioSignalling } from "./adapters/drachtio/drachtio-signalling.ts";
-import { MediaWorkerServer } from "./adapters/media-worker/media-worker-server.ts";
+import { MediaWorkerServer } from "./adapters/media-worker/media-server.ts";
 import { DiskPromptStore } from "./adapters/prompts/disk-prompt-store.ts";
 import { RedisCallStore } from "./adapters/redis/call-store.ts";
 import { GrpcContactRouting } from "./adapters/region-link-grpc/contact-routing.ts";
@@ -38,7 +38,7 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
     },
     log,
   );
-  const server = new MediaWorkerServer({ socket: config.mediaWorker.socket, log });
+  const server = new MediaWorkerServer({ socketPath: config.mediaWorker.socket }, log);
   const prompts = new DiskPromptStore(config.prompts);
 
   const { host: regionHost, port: regionPort, certDir } = config.controlPlane;
