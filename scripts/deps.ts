@@ -19,11 +19,11 @@ const ROOMS: readonly { readonly room: string; readonly may: readonly string[]; 
 
   {
     room: "pop/core/failure",
-    may: ["kernel", "pop/core/media", "pop/core/ivr"],
+    may: ["kernel", "pop/core/media"],
     why: "every failure code and its verdict",
   },
   { room: "pop/core/media", may: ["kernel"], why: "SDP, codecs, prompts as values" },
-  { room: "pop/core/ivr", may: ["kernel", "pop/core/media"], why: "the flow interpreter" },
+  { room: "pop/core/ivr", may: ["kernel", "pop/core/media", "pop/core/failure"], why: "the flow interpreter" },
   {
     room: "pop/core/routing",
     may: ["kernel", "pop/core/media", "pop/core/ivr", "pop/core/failure"],
@@ -59,13 +59,18 @@ const ROOMS: readonly { readonly room: string; readonly may: readonly string[]; 
   { room: "pop/sip-server/app", may: ["kernel", "pop/sip-server/core/", "pop/sip-server/boundary"], why: "the shell" },
   { room: "pop/sip-server/config", may: ["kernel", "npm:zod"], why: "one schema" },
 
-  { room: "pop/media-worker/core", may: ["kernel", "pop/core/media"], why: "the player; pure" },
+  { room: "pop/media-worker/core", may: ["kernel", "pop/core/media", "npm:zod"], why: "the player; pure" },
+  { room: "pop/media-worker/boundary", may: ["kernel", "pop/core/media", "pop/media-worker/core"], why: "interfaces" },
   {
     room: "pop/media-worker/adapters",
-    may: ["kernel", "pop/core/media", "pop/media-worker/core"],
+    may: ["kernel", "pop/core/media", "pop/media-worker/core", "pop/media-worker/boundary"],
     why: "RTP, control socket, files",
   },
-  { room: "pop/media-worker/app", may: ["kernel", "pop/core/media", "pop/media-worker/core"], why: "the shell" },
+  {
+    room: "pop/media-worker/app",
+    may: ["kernel", "pop/core/media", "pop/media-worker/core", "pop/media-worker/boundary"],
+    why: "the shell",
+  },
   { room: "pop/media-worker/config", may: ["kernel", "npm:zod"], why: "one schema" },
 
   {
