@@ -86,7 +86,10 @@ export class IntentKeeper {
       const applied = applyDocuments(current.value, tenantId, documents, this.#clock.unixMs());
       if (!applied.ok || how.dryRun) return applied;
       const { intent, stored } = applied.value;
-      if (intent.version === current.value.version) return applied; // nothing changed
+      if (intent.version === current.value.version) {
+        this.#take(current.value); // nothing changed, yet who applied reads what is there
+        return applied;
+      }
       const proved = snapshotOf(intent);
       if (!proved.ok) throw new Error(`an apply would break the snapshot: ${proved.failure.mistakes.join("; ")}`);
       const committed = await this.#store.commit(current.value.version, intent, stored);

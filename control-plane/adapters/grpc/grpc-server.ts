@@ -64,7 +64,12 @@ export async function startGrpcServer(
     [{ private_key: readFileSync(tls.keyFile), cert_chain: readFileSync(tls.certFile) }],
     true,
   );
-  const bound = await server.listen(`${host.includes(":") ? `[${host}]` : host}:${port}`, credentials);
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const bound = await server.listen(address, credentials).catch((error: unknown) => {
+    // grpc-js says it in prose only; the shell tells by the code.
+    if (!String(error).includes("EADDRINUSE")) throw error;
+    throw Object.assign(new Error(`listen EADDRINUSE: address already in use ${address}`), { code: "EADDRINUSE" });
+  });
   return {
     port: bound,
     async stop() {
