@@ -177,7 +177,7 @@ export class Endpoint implements SipReceiver, ApplicationHost {
     this.#parts.log.debug("sip.malformed", { fault: fault.fault, detail: fault.detail, peer: from.address });
     const { answer } = fault;
     const top = answer?.headers.find(({ key }) => key === "via");
-    const via = top === undefined ? undefined : parseVia(top.value);
+    const via = top === undefined ? undefined : parseVia(top.value, "any-version");
     if (answer === undefined || via === undefined) return;
     const back = withSource(via, from.address, from.port);
     const hasRport = parameter(back.params, "rport") !== undefined;

@@ -94,6 +94,10 @@ export class UserAgentServer {
       this.#refuse(request, from, NEEDS_DIALOG.has(method) ? 481 : 501);
       return;
     }
+    if (!/^(?:sips?|tel):/i.test(request.uri)) {
+      this.#refuse(request, from, 416); // §8.2.2.1
+      return;
+    }
     if (this.#transactions.isMerged(request)) {
       this.#refuse(request, from, 482); // §8.2.2.2
       return;

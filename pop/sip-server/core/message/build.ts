@@ -9,6 +9,7 @@ const REASONS: Readonly<Record<number, string>> = {
   100: "Trying",
   200: "OK",
   400: "Bad Request",
+  416: "Unsupported URI Scheme",
   408: "Request Timeout",
   481: "Call/Transaction Does Not Exist",
   482: "Loop Detected",
@@ -88,7 +89,8 @@ export function refusalText(answer: Answerable, via: Via, toTag: string): string
     first = false;
   }
   const once = (key: string, name: string) => {
-    const value = answer.headers.find((line) => line.key === key)?.value ?? "";
+    const value = answer.headers.find((line) => line.key === key)?.value;
+    if (value === undefined) return; // it came without, it goes back without
     text += `${name}: ${value}${key === "to" && needsTag(value) ? `;tag=${toTag}` : ""}\r\n`;
   };
   once("from", "From");

@@ -21,8 +21,8 @@ export const PARSE_LIMITS: ParseLimits = { messageBytesMax: 65_535, headersMax: 
 /** Headers of which a second one makes the message ambiguous. */
 const ONCE = new Set(["from", "to", "call-id", "cseq", "max-forwards", "content-length"]);
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
-/** A line feed without its carriage return, the reverse, or a NUL: never allowed before the body. */
-const CONTROL = /\r(?!\n)|(?<!\r)\n|\0/;
+/** A line feed without its carriage return, or the reverse, before the body: two elements could see different lines. */
+const CONTROL = /\r(?!\n)|(?<!\r)\n/;
 /** Call-ID and tags end up in `|`-separated frames and map keys; the grammar allows none of these in them. */
 const UNSAFE_ID = /[|\s,;"]/;
 const UNSAFE_CALL_ID = /[|\s,;]/;
@@ -41,7 +41,7 @@ export function parseMessage(text: string, limits: ParseLimits = PARSE_LIMITS): 
   const headEnd = text.indexOf("\r\n\r\n", at);
   if (at >= text.length) return drop("empty", "");
   const headText = headEnd === -1 ? text.slice(at) : text.slice(at, headEnd + 2);
-  if (CONTROL.test(headText)) return drop("control-character", "bare CR, LF or NUL before the body");
+  if (CONTROL.test(headText)) return drop("control-character", "bare CR or LF before the body");
 
   const lineEnd = text.indexOf("\r\n", at);
   const startLine = lineEnd === -1 ? text.slice(at) : text.slice(at, lineEnd);
@@ -132,7 +132,7 @@ function parseStartLine(line: string): StartLine | undefined {
   if (method.length > 64 || !TOKEN.test(method)) return undefined;
   if (!/^SIP\/\d{1,9}\.\d{1,9}$/.test(version)) return undefined;
   // Exactly one space on either side, and none inside (§7.1): "<sip:…>" is no Request-URI either.
-  if (uri === "" || /[\s<>"]/.test(uri)) return undefined;
+  if (uri === "" || /[\0-\x20\x7f<>"]/.test(uri)) return undefined;
   return { kind: "request", method, uri, version: version === "SIP/2.0" ? "2.0" : "other" };
 }
 
@@ -145,6 +145,7 @@ function readHeaders(
   headers: Header[],
 ): { fault: Fault; detail: string } | undefined {
   if (from < 2) return undefined; // no line end at all: the caller says so
+  let fault: { fault: Fault; detail: string } | undefined;
   let at = from;
   while (at < end) {
     let lineEnd = text.indexOf("\r\n", at);
@@ -163,18 +164,24 @@ function readHeaders(
     if (headers.length === limits.headersMax) return { fault: "too-many-headers", detail: `${headers.length}` };
 
     const line = text.slice(at, lineEnd);
+    at = next;
     const colon = line.indexOf(":");
-    if (colon <= 0) return { fault: "header-line", detail: "a line without a name" };
-    let nameEnd = colon;
+    let nameEnd = Math.max(colon, 0);
     while (nameEnd > 0 && isLws(line.charCodeAt(nameEnd - 1))) nameEnd--; // §7.3.1: LWS before the colon
     const name = line.slice(0, nameEnd);
-    if (!TOKEN.test(name)) return { fault: "header-name", detail: "not a token" };
+    if (name === "" || !TOKEN.test(name)) {
+      // Read on: a refusal has to copy the good lines.
+      fault ??=
+        name === ""
+          ? { fault: "header-line", detail: "a line without a name" }
+          : { fault: "header-name", detail: "not a token" };
+      continue;
+    }
     const raw = line.slice(colon + 1);
     const value = (folded ? raw.replace(/\r\n[ \t]+/g, " ") : raw).trim();
     headers.push({ name, key: headerKey(name), value });
-    at = next;
   }
-  return undefined;
+  return fault;
 }
 
 const isLws = (code: number): boolean => code === 32 || code === 9;
@@ -249,7 +256,10 @@ function tagIn(value: string): string | undefined {
 
 const firstWord = (line: string): string => line.slice(0, 64).split(" ", 1)[0] ?? "";
 
-/** Whether a refusal can be addressed and matched by its sender: §8.2.6.2 copies these five. */
+/**
+ * Whether a refusal can be sent, and matched by its sender: that takes a Via and a CSeq (§17.1.3). What else
+ * §8.2.6.2 wants copied is copied as far as it is there.
+ */
 function answerable(
   status: 400 | 505,
   method: string,
@@ -259,10 +269,8 @@ function answerable(
   if (method === "ACK" || /^SIP\//i.test(startLine) || !TOKEN.test(method)) return undefined;
   // Only who speaks SIP at all gets an answer: a request line ends in its version.
   if (!/ SIP\/\d+\.\d+\s*$/i.test(startLine)) return undefined;
-  for (const key of ["via", "from", "to", "call-id", "cseq"])
-    if (!headers.some((header) => header.key === key && header.value !== "")) return undefined;
-  const via = headers.find(({ key }) => key === "via");
-  if (via === undefined || parseVia(via.value) === undefined) return undefined;
+  const first = (key: string) => headers.find((header) => header.key === key)?.value ?? "";
+  if (first("cseq") === "" || parseVia(first("via"), "any-version") === undefined) return undefined;
   return { status, method, headers };
 }
 

@@ -18,7 +18,7 @@ export interface Via {
 export const MAGIC_COOKIE = "z9hG4bK";
 
 /** The first value of a Via header; undefined when it is not one. */
-export function parseVia(value: string): Via | undefined {
+export function parseVia(value: string, versions: "2.0" | "any-version" = "2.0"): Via | undefined {
   const end = nextComma(value, 0);
   const first = end === value.length ? value : value.slice(0, end);
   const semicolon = first.indexOf(";");
@@ -29,7 +29,7 @@ export function parseVia(value: string): Via | undefined {
   const secondSlash = head.indexOf("/", firstSlash + 1);
   if (firstSlash === -1 || secondSlash === -1) return undefined;
   if (head.slice(0, firstSlash).trim().toUpperCase() !== "SIP") return undefined;
-  if (head.slice(firstSlash + 1, secondSlash).trim() !== "2.0") return undefined;
+  if (versions === "2.0" && head.slice(firstSlash + 1, secondSlash).trim() !== "2.0") return undefined;
 
   const rest = head.slice(secondSlash + 1).trim();
   let space = 0;

@@ -9,7 +9,8 @@ const owner = (method: string): string => (method === "ACK" ? "INVITE" : method)
 /** For a request we received. Without the magic cookie the RFC 2543 rules apply (§17.2.3). */
 export function serverKey(request: SipRequest, method = owner(request.method)): string {
   const { via } = request;
-  if (via.branch.startsWith(MAGIC_COOKIE)) return `${via.branch}|${via.host.toLowerCase()}:${via.port ?? ""}|${method}`;
+  if (via.branch.length > MAGIC_COOKIE.length && via.branch.startsWith(MAGIC_COOKIE))
+    return `${via.branch}|${via.host.toLowerCase()}:${via.port ?? ""}|${method}`;
   // An ACK to a non-2xx carries the To tag of the response, its INVITE did not: the tag is left out of the key.
   const top = headerValue(request, "via") ?? "";
   return `2543|${request.callId}|${request.fromTag}|${request.cseq.number}|${request.uri}|${top}|${method}`;

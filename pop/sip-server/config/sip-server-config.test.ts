@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseConfig } from "../../../kernel/config.ts";
+import { SipServerConfigSchema } from "./sip-server-config.ts";
+
+const good = {
+  listen: [{ transport: "udp", host: "127.10.1.11", port: 5060 }],
+  admin: { host: "127.10.1.11", port: 9022, secret: "s" },
+  http: { host: "127.10.1.11", port: 9023 },
+};
+const mistakes = (config: unknown) => {
+  const parsed = parseConfig(SipServerConfigSchema, config);
+  return parsed.ok ? [] : parsed.failure.mistakes.map(({ path }) => path).sort();
+};
+
+test("the least configuration is enough; the rest has its defaults", () => {
+  const parsed = parseConfig(SipServerConfigSchema, good);
+  assert.ok(parsed.ok);
+  const { t1Ms, trustedSources, traceCallIds, udpBufferBytes, dialogsMax } = parsed.value;
+  assert.deepEqual(
+    [t1Ms, trustedSources, traceCallIds, udpBufferBytes, dialogsMax],
+    [500, "any", 2_000, 4_194_304, 50_000],
+  );
+});
+
+test("every mistake is listed with its place", () => {
+  assert.deepEqual(
+    mistakes({
+      ...good,
+      listen: [{ transport: "tls", host: "somewhere", port: 70_000 }],
+      t1Ms: 1,
+      tracecallids: 3,
+    }),
+    ["", "listen.0.host", "listen.0.port", "listen.0.transport", "t1Ms"],
+  );
+  assert.deepEqual(mistakes({ ...good, admin: { host: "127.0.0.1", port: 1 } }), ["admin.secret"]);
+  const both = { host: "127.0.0.1", port: 1, secret: "a", secretFile: "/b" };
+  assert.deepEqual(mistakes({ ...good, admin: both }), ["admin.secret"]);
+  assert.deepEqual(mistakes({ ...good, listen: [{ transport: "udp", host: "0.0.0.0", port: 5060 }] }), [
+    "listen.0.externalHost",
+  ]);
+});

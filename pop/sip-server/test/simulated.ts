@@ -1,0 +1,132 @@
+// Whole servers and their applications in simulated time, on a network that loses, delays and doubles datagrams.
+
+import { silentLog } from "../../../kernel/log.ts";
+import type { SimWorld } from "../../../kernel/sim/world.ts";
+import { ENDPOINT_LIMITS, Endpoint } from "../app/endpoint.ts";
+import { USER_AGENT_LIMITS } from "../app/shell.ts";
+import type { ApplicationLink } from "../boundary/application-link.ts";
+import { PARSE_LIMITS } from "../core/message/parse.ts";
+import { MAGIC_COOKIE } from "../core/message/via.ts";
+
+/** One server at an address, with one application that reacts as the test says. */
+export class SimulatedHost {
+  readonly endpoint: Endpoint;
+  readonly application: SimulatedApplication;
+  readonly address: string;
+
+  constructor(world: SimWorld, address: string) {
+    this.address = address;
+    let sequence = 0;
+    let alarms = 0;
+    const chance = () => Math.floor(world.rng.next() * 2 ** 32).toString(16);
+    const id = (prefix: string) => `${prefix}${address}-${++sequence}-${chance()}`;
+    this.endpoint = new Endpoint({
+      settings: {
+        secret: "s",
+        t1Ms: 500,
+        trustedSources: "any",
+        trace: { callIdsMax: 100, linesPerCallMax: 200 },
+        parse: PARSE_LIMITS,
+        ...ENDPOINT_LIMITS,
+        limits: USER_AGENT_LIMITS,
+      },
+      clock: world,
+      alarm: {
+        set(afterMs, ring) {
+          const mine = ++alarms;
+          world.after(afterMs, () => {
+            if (mine === alarms) ring();
+          });
+        },
+        clear() {
+          alarms++;
+        },
+      },
+      ids: { uuid: () => id(""), tag: () => id("t"), branch: () => id(MAGIC_COOKIE), callId: () => id("call-") },
+      log: silentLog,
+      resolve: async () => undefined,
+    });
+    const point = {
+      id: `udp/${address}:5060`,
+      transport: "udp",
+      address,
+      port: 5060,
+      host: address,
+    } as const;
+    this.endpoint.addTransport({
+      point,
+      send: (text, to) => world.send(address, to.address, text),
+      stop: async () => {},
+    });
+    world.attach(address, (payload, from) => {
+      const flow = { pointId: point.id, transport: "udp", address: from, port: 5060, connection: undefined } as const;
+      this.endpoint.onMessage(String(payload), flow, point);
+    });
+    this.application = new SimulatedApplication(this.endpoint);
+  }
+
+  /** Nothing is left over: no transaction, dialog, timer or request. */
+  get isIdle(): boolean {
+    const { transactions, dialogs, timers, pendingRequests, clientCalls } = this.endpoint.facts;
+    return transactions + dialogs + timers + pendingRequests + clientCalls === 0;
+  }
+}
+
+export interface Heard {
+  /** "INVITE", or "200". */
+  readonly what: string;
+  readonly transactionId: string;
+  readonly dialogId: string;
+  readonly text: string;
+}
+
+/** Speaks the drachtio protocol, frame by frame, as drachtio-srf would. */
+export class SimulatedApplication implements ApplicationLink {
+  readonly id = "app";
+  readonly open = true;
+  readonly heard: Heard[] = [];
+  readonly #endpoint: Endpoint;
+  #sequence = 0;
+  onHeard: (heard: Heard) => void = () => {};
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    endpoint.onOpen(this);
+    this.say("authenticate|s|");
+    this.say("route|invite");
+  }
+
+  send(payload: string): void {
+    const metaEnd = payload.indexOf("\r\n");
+    const meta = payload.slice(0, metaEnd).split("|");
+    if (meta[1] !== "sip") return;
+    const text = payload.slice(metaEnd + 2);
+    const [first = "", second = ""] = text.split(" ");
+    const heard = {
+      what: first.startsWith("SIP/") ? second : first,
+      transactionId: meta[8] ?? "",
+      dialogId: meta[9] ?? "",
+      text,
+    };
+    this.heard.push(heard);
+    this.onHeard(heard);
+  }
+
+  close(): void {}
+
+  say(command: string): void {
+    this.#endpoint.onPayload(this, `${++this.#sequence}|${command}`);
+  }
+
+  respond(to: Heard, status: number): void {
+    this.say(`sip|${to.transactionId}|\r\nSIP/2.0 ${status} Said\r\n\r\n`);
+  }
+
+  request(method: string, dialogId: string, uri = "sip:placeholder"): void {
+    this.say(`sip||${dialogId}\r\n${method} ${uri} SIP/2.0\r\n\r\n`);
+  }
+
+  count(what: string): number {
+    return this.heard.filter((heard) => heard.what === what).length;
+  }
+}
