@@ -12,7 +12,7 @@ import { EventSpool } from "./adapters/disk/event-spool.ts";
 import { DiskSnapshotStore } from "./adapters/disk/snapshot-store.ts";
 import { DrachtioSignalling } from "./adapters/drachtio/drachtio-signalling.ts";
 import { MediaWorkerServer } from "./adapters/media-worker/media-server.ts";
-import { DiskPromptStore } from "./adapters/prompts/disk-prompt-store.ts";
+import { FilePromptStore } from "./adapters/prompts/prompt-store.ts";
 import { RedisCallStore } from "./adapters/redis/call-store.ts";
 import { GrpcContactRouting } from "./adapters/region-link-grpc/contact-routing.ts";
 import { GrpcEventPublisher } from "./adapters/region-link-grpc/event-publisher.ts";
@@ -39,7 +39,7 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
     log,
   );
   const server = new MediaWorkerServer({ socketPath: config.mediaWorker.socket }, log);
-  const prompts = new DiskPromptStore(config.prompts);
+  const prompts = new FilePromptStore({ folder: config.prompts.dir, cacheFolder: config.prompts.cacheDir });
 
   const { host: regionHost, port: regionPort, certDir } = config.controlPlane;
   const channel = new RegionChannel({ address: `${regionHost}:${regionPort}`, certDir, log });
