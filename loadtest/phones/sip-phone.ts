@@ -108,6 +108,11 @@ export class SipPhone {
     }
   }
 
+  /** What came in before is no longer what `nextCall` means. */
+  forgetCalled(): void {
+    this.#taken = this.called.length;
+  }
+
   /** Hangs up whatever still goes on, and lets go of every socket. */
   async close(): Promise<void> {
     if (this.#closed) return;

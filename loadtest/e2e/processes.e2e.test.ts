@@ -1,0 +1,81 @@
+// Processes of a POP host end, by will or by force, with calls on them.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { occupied } from "../../cli/up/ports.ts";
+import { eventually } from "../demo/operator.ts";
+import { RegionUnderTest } from "./region-under-test.ts";
+import { documents, NUMBERS, TONES } from "./tenant.ts";
+
+describe("a process", { concurrency: 1 }, () => {
+  let region: RegionUnderTest;
+  before(async () => {
+    region = await RegionUnderTest.start();
+  });
+  after(() => region?.stop());
+
+  test("media-worker is killed in mid-music: it is started again, and the music comes back", async () => {
+    const { call } = await region.dialAndHear(NUMBERS.queue, "music");
+    await region.running.kill(`${region.hostId}/media-worker`, "SIGKILL");
+    const killedAtMs = performance.now();
+    await eventually("music again", 10_000, async () => {
+      const heard = call.listening.packets.filter(({ atMs }) => atMs > killedAtMs + 50);
+      return heard.length > 20 ? true : undefined;
+    });
+    await region.hears(call, TONES.music);
+    assert.equal(call.state, "talking");
+    call.hangUp();
+    await call.until("ended");
+    await region.idle();
+  });
+
+  test("a configuration that the POP refuses: it keeps the old one and says why; the next good one is taken", async () => {
+    const { operator, hostId } = region;
+    const before = (await operator.hosts()).find((host) => host.hostId === hostId)?.appliedVersion ?? 0;
+    // Half the internet as a trunk: well-formed, and nothing that a POP lets in.
+    const tooWide = { kind: "trunk", id: "wide", sourceCidrs: ["0.0.0.0/1"] };
+    await assert.rejects(operator.apply([tooWide], [hostId], 1_500), /not within|refused/);
+    const { call } = await region.dialAndHear(NUMBERS.announcement, "announcement");
+    call.hangUp();
+    await call.until("ended");
+    const host = (await operator.hosts()).find((one) => one.hostId === hostId);
+    assert.equal(host?.appliedVersion, before);
+    await operator.apply([...documents(), { kind: "trunk", id: "wide", delete: true }], [hostId]);
+  });
+
+  test("pop is told to stop with a call on it: new calls get 503, the call goes on to its own end, then it stops", async () => {
+    const { call, callingNumber } = await region.dialAndHear(NUMBERS.announcement, "announcement");
+    const fromMs = performance.now();
+    const stopped = region.running.stopProcess(`${region.hostId}/pop`);
+    const refused = await eventually("503 to a new call", 5_000, async () => {
+      const next = await region.dial(NUMBERS.announcement);
+      await Promise.race([next.call.until("ended", 2_000), next.call.until("answered", 2_000)]).catch(() => {});
+      if (next.call.end === undefined) next.call.hangUp();
+      return next.call.end?.status === 503 ? next.call : undefined;
+    });
+    assert.ok((refused.end?.retryAfterSeconds ?? 0) >= 1);
+    await region.hears(call, TONES.announcement);
+    assert.ok(call.listening.longestGapMs({ fromMs, toMs: performance.now() }) < 200);
+    call.hangUp();
+    await call.until("ended");
+    await stopped;
+    const started = await region.running.start(`${region.hostId}/pop`);
+    assert.ok(started.ok, JSON.stringify(started));
+    assert.equal((await region.operator.record(callingNumber, 10_000)).endedBy, "caller");
+  });
+
+  test("all are stopped: no process and no port is left", async () => {
+    await region.stop();
+    const host = region.address;
+    const listens = [
+      { transport: "udp" as const, host, port: 5060, what: "SIP" },
+      { transport: "tcp" as const, host, port: 5060, what: "SIP" },
+      { transport: "tcp" as const, host, port: 8081, what: "POP" },
+      { transport: "udp" as const, host, port: 22222, what: "rtpengine" },
+      { transport: "tcp" as const, host: "127.10.1.1", port: 2379, what: "etcd" },
+      { transport: "tcp" as const, host: "127.10.1.1", port: 6379, what: "Redis" },
+      { transport: "tcp" as const, host: "127.10.1.1", port: 8080, what: "REST" },
+    ];
+    assert.deepEqual(await occupied(listens), []);
+  });
+});
