@@ -2,10 +2,9 @@
 
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import type { AcceptedInviteState } from "../core/dialog/accepted-invite.ts";
-import type { CancellationState } from "../core/dialog/cancellation.ts";
 import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
 import type { Flow } from "../core/flow.ts";
-import type { SipRequest, SipResponse } from "../core/message/message.ts";
+import type { SipRequest } from "../core/message/message.ts";
 
 /** Our ACK to a 2xx, kept to answer copies of that 2xx. RFC 3261 §13.2.2.4. */
 export interface SentAck {
@@ -17,9 +16,8 @@ export interface SentAck {
 /** A 2xx the application has yet to acknowledge. */
 export interface UnacknowledgedInvite {
   readonly invite: SipRequest;
-  readonly response: SipResponse;
-  readonly transactionId: string;
-  readonly cancellation: CancellationState["name"];
+  /** The call is acknowledged only to be ended, for this reason. */
+  readonly endBecause: string | undefined;
 }
 
 export interface Acceptance {

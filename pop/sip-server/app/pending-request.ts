@@ -3,7 +3,7 @@
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as reliable from "../core/dialog/reliable-provisional.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
-import type { SipRequest } from "../core/message/message.ts";
+import type { SipRequest, SipResponse } from "../core/message/message.ts";
 import type { DialogEntry } from "./dialog-store.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
@@ -19,6 +19,9 @@ export interface PendingFacts {
   readonly entry: DialogEntry | undefined;
 }
 
+/** RFC 3261 §13.3.1.1: a proxy gives up after three minutes without a provisional. */
+const REMIND_MS = 60_000;
+
 export class PendingRequest implements TimerOwner {
   readonly facts: PendingFacts;
   readonly timers: NamedTimers;
@@ -32,6 +35,7 @@ export class PendingRequest implements TimerOwner {
   /** The dialog was made by this very request. */
   readonly startsDialog: boolean;
   #reliable: reliable.ReliableState;
+  #provisional: SipResponse | undefined;
 
   constructor(shell: Shell, facts: PendingFacts, onSilence: (pending: PendingRequest) => void) {
     this.#shell = shell;
@@ -41,7 +45,7 @@ export class PendingRequest implements TimerOwner {
     this.localTag = facts.request.toTag;
     this.startsDialog = facts.entry === undefined;
     this.timers = new NamedTimers(shell.wheel, this);
-    // RFC 3262 §3: the first number is chosen by chance, between 1 and 2^31 - 1.
+    // RFC 3262 §3: any number from 1 to 2^31 - 1 may come first.
     this.#reliable = reliable.start(0);
     const { unansweredInviteT1s, unansweredT1s } = shell.limits;
     const t1s = facts.request.method === "INVITE" ? unansweredInviteT1s : unansweredT1s;
@@ -53,8 +57,10 @@ export class PendingRequest implements TimerOwner {
   }
 
   /** The application has reacted: from now on it may ring for as long as ringing may last. */
-  rings(): void {
+  rings(provisional: SipResponse): void {
+    this.#provisional = provisional;
     this.timers.start("silence", this.#shell.limits.ringingMs);
+    if (this.isInvite) this.timers.start("remind", REMIND_MS);
   }
 
   get nextRseq(): number {
@@ -89,7 +95,10 @@ export class PendingRequest implements TimerOwner {
 
   onTimer(name: string): void {
     if (name === "silence") this.#onSilence(this);
-    else if (name === "repeat-1xx" || name === "await-prack") this.handleReliable({ kind: "timer", timer: name });
+    else if (name === "remind" && this.#provisional !== undefined) {
+      this.transaction?.respond(this.#provisional);
+      this.timers.start("remind", REMIND_MS);
+    } else if (name === "repeat-1xx" || name === "await-prack") this.handleReliable({ kind: "timer", timer: name });
   }
 
   end(): void {

@@ -3,7 +3,15 @@
 import { isIP } from "node:net";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as cancellation from "../core/dialog/cancellation.ts";
-import { confirmed, type Dialog, dialogId, dialogOfUac, refreshed, refreshesTarget } from "../core/dialog/dialog.ts";
+import {
+  confirmed,
+  contactUri,
+  type Dialog,
+  dialogId,
+  dialogOfUac,
+  refreshed,
+  refreshesTarget,
+} from "../core/dialog/dialog.ts";
 import type { Command, RequestDraft } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
@@ -140,6 +148,7 @@ export class UserAgentClient {
         // §14.1: one INVITE at a time in a dialog, whoever sends it.
         if (entry.invitingOut || entry.invitingIn) return call.answerLocally(491);
         entry.invitingOut = true;
+        call.holdsInviting = true;
       }
       const isEarlyBye = request.method === "BYE" && entry.acceptance?.state === "waiting";
       if (isEarlyBye) entry.heldBye = () => call.start(this.#transactions);
@@ -158,7 +167,12 @@ export class UserAgentClient {
     const { host, port, transport } = destination.value;
     const { flow } = dialog;
     // A peer behind a NAT names an address we cannot reach; it is where its messages come from. Never with a proxy between.
-    const isBehindNat = first === undefined && transport === flow.transport && host !== flow.address && isPrivate(host);
+    const isBehindNat =
+      first === undefined &&
+      transport === flow.transport &&
+      host !== flow.address &&
+      isIP(host) !== 0 &&
+      isPrivate(host);
     const isSameHost = transport === "tcp" && flow.transport === "tcp" && host === flow.address;
     const point = choosePoint(this.#shell.points, transport, host, flow.pointId);
     if (point === undefined) return { ok: false, reason: "requested protocol/transport not available" };
@@ -180,7 +194,7 @@ export class UserAgentClient {
       return;
     }
     this.#echo(link, command.id, sent.ack, this.#shell.ids.uuid(), sent.point);
-    if (waiting.cancellation === "crossed") this.sendBye(entry, "ACK-BYE due to cancel race condition");
+    if (waiting.endBecause !== undefined) this.sendBye(entry, waiting.endBecause);
   }
 
   #sendAck(entry: DialogEntry, draft: RequestDraft): { ack: SipRequest; point: ListenPoint } | undefined {
@@ -266,7 +280,7 @@ export class UserAgentClient {
   #open(link: ApplicationLink, request: SipRequest, flow: Flow, entry: DialogEntry | undefined): ClientCall {
     const call = new ClientCall(this.#shell, this.#dialogs, link, request, flow, entry, {
       ended: (transactionId) => this.#calls.delete(transactionId),
-      endFork: (fork, response) => this.#endFork(fork, response, request),
+      endFork: (fork) => this.#endFork(fork, request),
     });
     this.#calls.set(call.transactionId, call);
     call.onCancelDue = (headers) => {
@@ -277,8 +291,8 @@ export class UserAgentClient {
   }
 
   /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
-  #endFork(entry: DialogEntry, response: SipResponse, invite: SipRequest): void {
-    entry.unacknowledged = { invite, response, transactionId: "", cancellation: "over" };
+  #endFork(entry: DialogEntry, invite: SipRequest): void {
+    entry.unacknowledged = { invite, endBecause: undefined };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
     this.#sendAck(entry, draft);
     this.#shell.counters.add("forks_ended");
@@ -316,7 +330,7 @@ const MUTE: ApplicationLink = { id: "", open: false, send: () => {}, close: () =
 interface ClientCallUser {
   ended(transactionId: string): void;
   /** A second 2xx, of another fork: the application has one dialog already. */
-  endFork(entry: DialogEntry, response: SipResponse): void;
+  endFork(entry: DialogEntry): void;
 }
 
 /** One request an application sent, until its final response (and, for an INVITE, the copies and forks of it). */
@@ -337,6 +351,8 @@ class ClientCall implements TimerOwner {
   #cancellation = cancellation.UNASKED;
   #transaction: ClientTransaction | undefined;
   #answered = false;
+  /** It is the one INVITE of ours that its dialog may have under way. */
+  holdsInviting = false;
   onCancelDue: (headers: SipRequest["headers"]) => void = () => {};
 
   constructor(
@@ -438,30 +454,29 @@ class ClientCall implements TimerOwner {
   /** A 2xx to an INVITE: the first one counts, copies are acknowledged again, other forks are ended. §13.2.2.4. */
   #onAccepted(response: SipResponse, from: Flow): void {
     const entry = this.#entryFor(response, from);
-    if (entry === undefined) {
-      // No Contact: a dialog that cannot be spoken in. The application is told; it cannot acknowledge either.
-      if (this.#answered) return;
-      this.#end(response);
-      this.#deliver(response, from, this.#dialogIdFor());
-      return;
-    }
+    if (entry === undefined) return; // more forks than anybody has: their 2xx go unheard
     if (entry.ack?.cseq === response.cseq.number) {
       this.#shell.send(entry.ack.ack, entry.ack.flow, true, () => {});
       return;
     }
     if (this.#answered) {
-      if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry, response);
+      if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry);
       return; // a copy, and the application has not acknowledged yet
     }
     this.#chosen = entry;
     this.#dialogs.prefer(entry);
     entry.dialog = refreshed(confirmed(entry.dialog, response), response);
     this.#end(response);
-    const { transactionId } = this;
-    const state = this.#cancellation.name;
-    entry.unacknowledged = { invite: this.request, response, transactionId, cancellation: state };
-    if (!this.link.open) this.#user.endFork(entry, response);
+    entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response) };
+    if (!this.link.open) this.#user.endFork(entry);
     else this.#deliver(response, from, entry.dialog.id);
+  }
+
+  /** A 2xx that is acknowledged only to be ended. */
+  #whyEnd(response: SipResponse): string | undefined {
+    if (this.#cancellation.name === "crossed") return "ACK-BYE due to cancel race condition";
+    // drachtio-srf gives up such a call, and leaves it to the server to release it.
+    return this.#inside === undefined && contactUri(response) === undefined ? "No Contact in 200 OK" : undefined;
   }
 
   /** The dialog of this response, made if need be; undefined when none can be. */
@@ -474,9 +489,7 @@ class ClientCall implements TimerOwner {
     }
     if (response.status < 200 && response.toTag === "") return undefined;
     if (this.#forks.size >= FORKS_MAX) return undefined;
-    const made = dialogOfUac(this.request, response, from);
-    if (!made.ok) return undefined;
-    const entry = this.#dialogs.add(made.value, this.link);
+    const entry = this.#dialogs.add(dialogOfUac(this.request, response, from), this.link);
     this.#forks.set(response.toTag, entry);
     return entry;
   }
@@ -498,17 +511,15 @@ class ClientCall implements TimerOwner {
     }
     const inside = this.#inside;
     if (inside !== undefined) {
-      if (method === "INVITE") inside.invitingOut = false;
+      if (this.holdsInviting) inside.invitingOut = false;
       if (method === "BYE" && status !== 401 && status !== 407) this.#dialogs.remove(inside);
       if (status < 300 && refreshesTarget(method)) inside.dialog = refreshed(inside.dialog, response);
       if (method === "NOTIFY" && inside.dialog.usage === "SUBSCRIBE" && isLastNotify(this.request))
         this.#dialogs.remove(inside);
       return;
     }
-    if (method === "SUBSCRIBE" && status < 300) {
-      const made = dialogOfUac(this.request, response, this.flow);
-      if (made.ok) this.#dialogs.add(made.value, this.link);
-    }
+    if (method === "SUBSCRIBE" && status < 300)
+      this.#dialogs.add(dialogOfUac(this.request, response, this.flow), this.link);
   }
 
   /** Outside dialogs only INVITE and SUBSCRIBE have one to name. */

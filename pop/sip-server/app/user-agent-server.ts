@@ -2,7 +2,15 @@
 
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as acceptedInvite from "../core/dialog/accepted-invite.ts";
-import { confirmed, contactUri, dialogOfUas, received, refreshed, refreshesTarget } from "../core/dialog/dialog.ts";
+import {
+  confirmed,
+  contactUri,
+  dialogId,
+  dialogOfUas,
+  received,
+  refreshed,
+  refreshesTarget,
+} from "../core/dialog/dialog.ts";
 import type { Command } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
@@ -98,8 +106,10 @@ export class UserAgentServer {
       this.#refuse(request, from, 416); // §8.2.2.1
       return;
     }
-    if (this.#transactions.isMerged(request)) {
-      this.#refuse(request, from, 482); // §8.2.2.2
+    // §8.2.2.2; and a second call under the name of a living one could not be told from it.
+    const isTaken = this.#dialogs.byId(dialogId(request.callId, request.fromTag)) !== undefined;
+    if (this.#transactions.isMerged(request) || isTaken) {
+      this.#refuse(request, from, 482);
       return;
     }
     // §8.1.1.8: without it there would be nowhere to send the BYE.
@@ -231,7 +241,7 @@ export class UserAgentServer {
     const dialogId = isBye ? "" : (entry?.dialog.id ?? "");
     if (status >= 200) this.#finish(pending, response);
     else {
-      pending.rings();
+      pending.rings(response);
       if (isReliable) pending.handleReliable({ kind: "send", response });
       else pending.transaction?.respond(response);
     }

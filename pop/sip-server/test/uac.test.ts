@@ -318,3 +318,49 @@ scenario("SUBSCRIBE makes a dialog, NOTIFY lives in it", async (stage) => {
   await bob.next(aResponse(200, "NOTIFY"));
   await notified;
 });
+
+scenario("an INVITE without offer: the application answers in its ACK", async (stage) => {
+  const srf = await stage.application();
+  const bob = await stage.udpPeer();
+  const answered = srf.createUAC(`sip:bob@127.0.0.1:${bob.port}`, { noAck: true });
+  const invite = await bob.next(aRequest("INVITE"));
+  assert.equal(invite.body, "");
+  bob.respond(invite, 200, "OK", { body: SDP });
+  const { sdp, ack } = (await answered) as unknown as { sdp: string; ack(sdp: string): Promise<unknown> };
+  assert.equal(sdp, SDP);
+  const dialog = ack(SDP.replace("40000", "40100"));
+  assert.match((await bob.next(aRequest("ACK"))).body, /40100/);
+  await dialog;
+});
+
+scenario("a 200 without Contact is acknowledged and ended; drachtio-srf reports it", async (stage) => {
+  const bob = await stage.udpPeer();
+  const { answered, invite } = await callTo(stage, bob);
+  const via = headerValue(invite, "via");
+  const from = headerValue(invite, "from");
+  const to = headerValue(invite, "to");
+  const { callId, cseq } = invite;
+  bob.sendText(
+    `SIP/2.0 200 OK\r\nv: ${via}\r\nf: ${from}\r\nt: ${to};tag=q\r\ni: ${callId}\r\nCSeq: ${cseq.number} INVITE\r\nl: 0\r\n\r\n`,
+  );
+  await assert.rejects(answered, { status: 500 });
+  await bob.next(aRequest("ACK"));
+  bob.respond(await bob.next(aRequest("BYE")), 200, "OK");
+  assert.equal(stage.server.endpoint.facts.dialogs, 0);
+});
+
+scenario("two re-INVITEs of the application at once: the second is told 491, the first goes on", async (stage) => {
+  const bob = await stage.udpPeer();
+  const { answered, invite } = await callTo(stage, bob);
+  bob.respond(invite, 200, "OK", { body: SDP });
+  const dialog = await answered;
+  await bob.next(aRequest("ACK"));
+  const first = dialog.request({ method: "INVITE", body: SDP });
+  const second = await dialog.request({ method: "INVITE", body: SDP });
+  assert.equal(second.status, 491);
+  const third = await dialog.request({ method: "INVITE", body: SDP });
+  assert.equal(third.status, 491);
+  bob.respond(await bob.next(aRequest("INVITE")), 200, "OK", { body: SDP });
+  assert.equal((await first).status, 200);
+  await bob.next(aRequest("ACK"));
+});

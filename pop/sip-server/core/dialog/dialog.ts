@@ -75,11 +75,12 @@ export function dialogOfUas(
   });
 }
 
-/** We asked: RFC 3261 §12.1.2. @fails dialog.no-contact */
-export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Flow): Outcome<Dialog, DialogMissing> {
-  const remoteTarget = contactUri(response);
-  if (remoteTarget === undefined && response.status >= 200) return fail({ code: "dialog.no-contact" });
-  return succeed({
+/**
+ * We asked: RFC 3261 §12.1.2. Without a Contact in the response (a provisional may lack it, a 2xx must not)
+ * requests go where the first one went: enough to end what cannot be used.
+ */
+export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Flow): Dialog {
+  return {
     id: dialogId(request.callId, request.fromTag),
     role: "uac",
     usage: request.method === "SUBSCRIBE" ? "SUBSCRIBE" : "INVITE",
@@ -89,14 +90,13 @@ export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Fl
     remoteTag: response.toTag,
     localParty: headerValue(request, "from") ?? "",
     remoteParty: headerValue(response, "to") ?? "",
-    // A provisional may lack it: then requests go where the INVITE went.
-    remoteTarget: remoteTarget ?? request.uri,
+    remoteTarget: contactUri(response) ?? request.uri,
     routeSet: listOf(response, "record-route").reverse(),
     localSeq: request.cseq.number,
     remoteSeq: undefined,
     localContact: headerValue(request, "contact") ?? "",
     flow,
-  });
+  };
 }
 
 /** The 2xx has the last word on route set and target. §13.2.2.4. */
