@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { isAlive } from "./up/lock.ts";
 
 const LAUNCHER = join(import.meta.dirname, "tollgate.js");
 const REGION = "au";
@@ -48,16 +49,6 @@ async function up(): Promise<ChildProcess> {
 const pidsOf = (): number[] =>
   JSON.parse(readFileSync(join(dataDir, REGION, "up.json"), "utf8")).processes.map(({ pid }: { pid: number }) => pid);
 
-/** Neither running nor waiting to be buried. */
-function isRunning(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return !["Z", "X"].includes(stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3));
-  } catch {
-    return false;
-  }
-}
-
 test("a region comes up, takes a tenant, says how it is, and goes away without a trace", { skip }, async () => {
   const child = await up();
   const pids = pidsOf();
@@ -87,7 +78,7 @@ test("a region comes up, takes a tenant, says how it is, and goes away without a
   child.kill("SIGTERM");
   const [code] = await once(child, "exit");
   assert.equal(code, 0);
-  assert.deepEqual(pids.filter(isRunning), []);
+  assert.deepEqual(pids.filter(isAlive), []);
   assert.equal(tollgate("status").status, 69);
 });
 
@@ -96,7 +87,7 @@ test("kill -9 of the supervisor takes everything with it, and it can come up aga
   const pids = pidsOf();
   child.kill("SIGKILL");
   await once(child, "exit");
-  while (pids.some(isRunning)) await new Promise((resolve) => setImmediate(resolve));
+  while (pids.some(isAlive)) await new Promise((resolve) => setImmediate(resolve));
 
   const again = await up();
   again.kill("SIGTERM");

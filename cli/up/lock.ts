@@ -29,20 +29,20 @@ export function takeLock(lockFile: string): Outcome<{ release(): void }, Already
   }
 }
 
+/** Running: a process that is dead and not yet buried by its parent does not count. */
 export function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
+  const state = fieldsOf(pid)[0];
+  return state !== undefined && state !== "Z" && state !== "X";
 }
 
 /** Clock ticks since boot at which the process began: field 22 of /proc/PID/stat, counted after the name in brackets. */
-export function bornAt(pid: number): string {
+export const bornAt = (pid: number): string => fieldsOf(pid)[19] ?? "?";
+
+/** From field 3, the state, on; empty when there is no such process. proc(5) */
+function fieldsOf(pid: number): string[] {
   const stat = readOr(`/proc/${pid}/stat`, "");
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "?";
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 function readOr(path: string, otherwise: string): string {

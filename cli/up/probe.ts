@@ -12,6 +12,8 @@ export function probe(what: Probe): Promise<boolean> {
   switch (what.kind) {
     case "http":
       return httpOk(what.url);
+    case "pop":
+      return popServes(what.url);
     case "redis":
       return redisPong(what.host, what.port, what.passwordFile);
     case "rtpengine":
@@ -21,14 +23,40 @@ export function probe(what: Probe): Promise<boolean> {
   }
 }
 
-const httpOk = (url: string): Promise<boolean> =>
+const httpOk = async (url: string): Promise<boolean> => {
+  const answer = await httpGet(url);
+  return answer !== undefined && answer.status < 300;
+};
+
+/** Parts that a new region does not have before its first tenant, or that an operator has taken away. */
+const NOT_OURS_TO_WAIT_FOR = ["snapshot", "serving"];
+
+/** Has it all that it needs on its host, whether or not it has been told what to serve? */
+async function popServes(url: string): Promise<boolean> {
+  try {
+    const answer = await httpGet(url);
+    const { parts } = JSON.parse(answer?.body ?? "{}") as {
+      parts: { part: string; needed: boolean; ready: boolean }[];
+    };
+    return parts.every(({ part, needed, ready }) => ready || !needed || NOT_OURS_TO_WAIT_FOR.includes(part));
+  } catch {
+    return false;
+  }
+}
+
+const httpGet = (url: string): Promise<{ status: number; body: string } | undefined> =>
   new Promise((resolve) => {
     const request = get(url, { timeout: TRY_MS_MAX, agent: false }, (response) => {
-      response.resume();
-      resolve((response.statusCode ?? 500) < 300);
+      let body = "";
+      response.setEncoding("utf8");
+      response.on("data", (text: string) => {
+        body += text;
+      });
+      response.on("end", () => resolve({ status: response.statusCode ?? 500, body }));
+      response.on("error", () => resolve(undefined));
     });
     request.on("timeout", () => request.destroy());
-    request.on("error", () => resolve(false));
+    request.on("error", () => resolve(undefined));
   });
 
 /** Connects, says one thing, and judges the first thing it hears; with nothing to say, being let in is enough. */

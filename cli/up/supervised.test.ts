@@ -116,24 +116,11 @@ test("when the supervisor is killed outright, its processes go with it", async (
     assert.ok(isAlive(pid));
     supervisor.kill("SIGKILL");
     await once(supervisor, "exit");
-    await untilDead(pid);
+    while (isAlive(pid)) await new Promise((resolve) => setImmediate(resolve));
   } finally {
     supervisor.kill("SIGKILL");
   }
 });
-
-/** Dead, or dead and not yet buried by process 1. Bounded by the runner's own time limit. */
-async function untilDead(pid: number): Promise<void> {
-  const state = () => {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      return stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
-    } catch {
-      return "gone";
-    }
-  };
-  while (!["gone", "Z", "X"].includes(state())) await new Promise((resolve) => setImmediate(resolve));
-}
 
 test("a taken port is named, and so is who has it", async () => {
   const server = createServer().listen(0, "127.0.0.1");

@@ -24,6 +24,7 @@ export interface Listen {
 
 export type Probe =
   | { readonly kind: "http"; readonly url: string }
+  | { readonly kind: "pop"; readonly url: string }
   | { readonly kind: "redis"; readonly host: string; readonly port: number; readonly passwordFile: string }
   | { readonly kind: "rtpengine"; readonly host: string; readonly port: number }
   | { readonly kind: "unix-socket"; readonly path: string };
@@ -278,7 +279,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       ready: http(ports.sipHttp, "/healthz"),
       readyWithinMs: 20_000,
       stopWithinMs: 6_000,
-      stage: 2,
+      stage: 0,
     },
     {
       name: `${host.id}/rtpengine`,
@@ -293,7 +294,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       ready: { kind: "rtpengine", host: address, port: ports.rtpengineControl },
       readyWithinMs: 20_000,
       stopWithinMs: 4_000,
-      stage: 2,
+      stage: 0,
     },
     {
       ...ours(options, paths, "media-worker", host.id, mediaWorkerConfig(place)),
@@ -302,7 +303,7 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       ready: { kind: "unix-socket", path: socket },
       readyWithinMs: 20_000,
       stopWithinMs: 4_000,
-      stage: 2,
+      stage: 0,
     },
     {
       ...ours(options, paths, "pop", host.id, popConfig(place)),
@@ -312,10 +313,10 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
         { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },
         { transport: "udp", host: address, port: ports.dtmf, what: "DTMF events" },
       ],
-      ready: http(ports.popHttp, "/healthz"),
+      ready: { kind: "pop", url: `http://${address}:${ports.popHttp}/readyz` },
       readyWithinMs: 30_000,
       stopWithinMs: LOCAL_DRAIN_MS + 5_000,
-      stage: 3,
+      stage: 2,
     },
   ];
 }
