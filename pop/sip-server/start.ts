@@ -3,15 +3,15 @@
 import { readFileSync } from "node:fs";
 import type { Log } from "../../kernel/log.ts";
 import { systemClock } from "../../kernel/time.ts";
-import { ADMIN_LIMITS, openAdmin } from "./adapters/admin-listener.ts";
+import { openAdmin } from "./adapters/admin-listener.ts";
 import { openHttp } from "./adapters/http.ts";
 import { resolveHost } from "./adapters/resolver.ts";
 import { systemIds } from "./adapters/system-ids.ts";
-import { openTcp, TCP_LIMITS } from "./adapters/tcp.ts";
+import { openTcp } from "./adapters/tcp.ts";
 import { openUdp } from "./adapters/udp.ts";
 import { Endpoint } from "./app/endpoint.ts";
-import { USER_AGENT_LIMITS } from "./app/shell.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
+import { ADMIN_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "./boundary/limits.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import type { ListenPoint } from "./core/flow.ts";
 import { PARSE_LIMITS } from "./core/message/parse.ts";

@@ -2,20 +2,8 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
+import { ADMIN_LIMITS, type AdminLimits } from "../boundary/limits.ts";
 import { FrameReader, frame } from "../core/drachtio/frame.ts";
-
-export interface AdminLimits {
-  readonly frameBytesMax: number;
-  readonly connectionsMax: number;
-  /** Unsent; an application that does not read is disconnected. */
-  readonly backlogBytesMax: number;
-}
-
-export const ADMIN_LIMITS: AdminLimits = {
-  frameBytesMax: 1_048_576,
-  connectionsMax: 64,
-  backlogBytesMax: 64 * 1_048_576,
-};
 
 export interface AdminListener {
   readonly port: number;

@@ -3,14 +3,14 @@
 import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Endpoint } from "../app/endpoint.ts";
+import type { Observable } from "../boundary/observable.ts";
 
 export interface HttpListener {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-export function openHttp(at: { readonly host: string; readonly port: number }, endpoint: Endpoint) {
+export function openHttp(at: { readonly host: string; readonly port: number }, endpoint: Observable) {
   const registry = metricsOf(endpoint);
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://localhost");
@@ -66,11 +66,12 @@ const COUNTERS: readonly (readonly [name: string, metric: string, help: string, 
   ["orphaned_dialogs_ended", "sip_orphaned_dialogs_ended_total", "Dialogs whose application did not come back", []],
   ["client_transactions_failed", "sip_client_transactions_failed_total", "Requests without an answer", ["because"]],
   ["server_transactions_failed", "sip_server_transactions_failed_total", "Responses not acknowledged", ["because"]],
+  ["internal_errors", "sip_internal_errors_total", "Bugs of ours, survived: see the log", ["input"]],
   ["frames_refused", "sip_admin_frames_refused_total", "Frames of applications refused", ["verdict"]],
 ];
 
 /** Counters stay plain numbers while calls run; they become metrics when somebody asks. */
-function metricsOf(endpoint: Endpoint): Registry {
+function metricsOf(endpoint: Observable): Registry {
   const registry = new Registry();
   for (const [name, metric, help, labelNames] of COUNTERS)
     new Counter({

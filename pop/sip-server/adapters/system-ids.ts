@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import type { Ids } from "../app/shell.ts";
+import type { Ids } from "../boundary/ids.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
 
 const POOL_BYTES = 8_192;

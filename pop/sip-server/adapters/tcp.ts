@@ -1,28 +1,10 @@
 // SIP over TCP: RFC 3261 §18. One listener and the connections it accepted or made; each framed by Content-Length.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
+import type { TcpLimits } from "../boundary/limits.ts";
 import type { OpenTransport, SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
+import { type Flow, type ListenPoint, withPort } from "../core/flow.ts";
 import { MessageStream } from "../core/message/stream.ts";
-import { withPort } from "./udp.ts";
-
-export interface TcpLimits {
-  readonly messageBytesMax: number;
-  readonly connectionsMax: number;
-  /** Without a byte either way; RFC 3261 §18 wants at least 32 s (64·T1) after the last message. */
-  readonly idleMs: number;
-  readonly connectTimeoutMs: number;
-  /** Of one connection, unsent; a peer that does not read is let go. */
-  readonly backlogBytesMax: number;
-}
-
-export const TCP_LIMITS: TcpLimits = {
-  messageBytesMax: 65_535,
-  connectionsMax: 4_096,
-  idleMs: 600_000,
-  connectTimeoutMs: 4_000,
-  backlogBytesMax: 1_048_576,
-};
 
 export const openTcp =
   (limits: TcpLimits): OpenTransport =>

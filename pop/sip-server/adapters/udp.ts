@@ -1,8 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import type { OpenTransport, SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
-
-export const UDP_BUFFER_BYTES = 4 * 1_024 * 1_024;
+import { type Flow, type ListenPoint, withPort } from "../core/flow.ts";
 
 /** RFC 3261 §18 over datagrams. Responses leave from the port the request reached (RFC 3581 §4). */
 export const openUdp =
@@ -61,9 +59,4 @@ class Udp implements SipTransport {
   stop(): Promise<void> {
     return new Promise((resolve) => this.#socket.close(() => resolve()));
   }
-}
-
-/** Port 0 in the configuration: the point is named after the port it got. */
-export function withPort(point: ListenPoint, port: number): ListenPoint {
-  return { ...point, port, id: `${point.transport}/${point.host}:${port}` };
 }

@@ -4,6 +4,9 @@ import { BlockList, isIP } from "node:net";
 import type { Log } from "../../../kernel/log.ts";
 import type { Clock } from "../../../kernel/time.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
+import type { Ids } from "../boundary/ids.ts";
+import type { UserAgentLimits } from "../boundary/limits.ts";
+import type { Observable } from "../boundary/observable.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
@@ -20,7 +23,7 @@ import { timingFrom } from "../core/transaction/timing.ts";
 import { Applications, isSameSecret } from "./applications.ts";
 import { Counters, methodLabel } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
-import { type Ids, type Shell, USER_AGENT_LIMITS, type UserAgentLimits } from "./shell.ts";
+import type { Shell } from "./shell.ts";
 import { type Alarm, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
 import { UserAgentClient } from "./user-agent-client.ts";
@@ -40,8 +43,6 @@ export interface EndpointSettings {
   readonly limits: UserAgentLimits;
 }
 
-export const ENDPOINT_LIMITS = { transactionsMax: 200_000, dialogsMax: 50_000 } as const;
-
 export interface EndpointParts {
   readonly settings: EndpointSettings;
   readonly clock: Clock;
@@ -52,7 +53,7 @@ export interface EndpointParts {
   resolve(host: string): Promise<string | undefined>;
 }
 
-export class Endpoint implements SipReceiver, ApplicationHost {
+export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly counters = new Counters();
   readonly trace: WireTrace;
   readonly wheel: TimerWheel;
@@ -74,7 +75,7 @@ export class Endpoint implements SipReceiver, ApplicationHost {
     this.#parts = parts;
     const { settings, clock } = parts;
     this.trace = new WireTrace(settings.trace);
-    this.wheel = new TimerWheel(clock, parts.alarm);
+    this.wheel = new TimerWheel(clock, parts.alarm, (error) => this.#onBug("timer", error));
     if (settings.trustedSources === "told") this.#sources = new BlockList();
     const shell: Shell = {
       clock,
@@ -83,7 +84,7 @@ export class Endpoint implements SipReceiver, ApplicationHost {
       counters: this.counters,
       ids: parts.ids,
       points: this.#points,
-      limits: settings.limits ?? USER_AGENT_LIMITS,
+      limits: settings.limits,
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
       textOf: (message) => this.#textOf(message),
@@ -137,6 +138,14 @@ export class Endpoint implements SipReceiver, ApplicationHost {
   }
 
   onMessage(text: string, from: Flow, point: ListenPoint): void {
+    try {
+      this.#onMessage(text, from, point);
+    } catch (error) {
+      this.#onBug("message", error);
+    }
+  }
+
+  #onMessage(text: string, from: Flow, point: ListenPoint): void {
     if (text.length < 5 && text.trim() === "") return; // CRLF keep-alive: RFC 5626 §3.5.1, nothing is owed over UDP
     const parsed = parseMessage(text, this.#parts.settings.parse);
     if (!parsed.ok) this.#onMalformed(parsed.failure, from, point);
@@ -194,6 +203,14 @@ export class Endpoint implements SipReceiver, ApplicationHost {
   }
 
   onPayload(link: ApplicationLink, payload: string): void {
+    try {
+      this.#onPayload(link, payload);
+    } catch (error) {
+      this.#onBug("frame", error);
+    }
+  }
+
+  #onPayload(link: ApplicationLink, payload: string): void {
     const parsed = parseCommand(payload);
     const id = this.#parts.ids.uuid();
     if (!parsed.ok) {
@@ -276,6 +293,12 @@ export class Endpoint implements SipReceiver, ApplicationHost {
   async stop(): Promise<void> {
     this.wheel.stopAll();
     await Promise.all([...this.#transports.values()].map((transport) => transport.stop()));
+  }
+
+  /** One message that trips over a bug of ours must not take thousands of calls with it. */
+  #onBug(input: "message" | "frame" | "timer", error: unknown): void {
+    this.counters.add("internal_errors", `input="${input}"`);
+    this.#parts.log.error("sip-server.bug", { input, error });
   }
 
   // The way out.

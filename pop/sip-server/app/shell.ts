@@ -1,6 +1,8 @@
 // What both halves of the user agent share: the clock, chance, our addresses, the way out.
 
 import type { Clock } from "../../../kernel/time.ts";
+import type { Ids } from "../boundary/ids.ts";
+import type { UserAgentLimits } from "../boundary/limits.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import type { SipMessage } from "../core/message/message.ts";
 import type { Timing } from "../core/transaction/timing.ts";
@@ -25,30 +27,3 @@ export interface Shell {
   /** UTC, HH:MM:SS.uuuuuu: as the drachtio protocol writes it. */
   timeOfDay(): string;
 }
-
-export interface Ids {
-  uuid(): string;
-  tag(): string;
-  branch(): string;
-  callId(): string;
-}
-
-export interface UserAgentLimits {
-  /** Requests an application has yet to answer. */
-  readonly pendingMax: number;
-  /** A request no application has reacted to gets a final response after this many T1: INVITE 408, others 500. */
-  readonly unansweredInviteT1s: number;
-  readonly unansweredT1s: number;
-  /** An INVITE may ring this long. */
-  readonly ringingMs: number;
-  /** Dialogs of an application that has gone: BYE after this. */
-  readonly orphanGraceMs: number;
-}
-
-export const USER_AGENT_LIMITS: UserAgentLimits = {
-  pendingMax: 20_000,
-  unansweredInviteT1s: 120, // 60 s: within the 64 s the callers of drachtio know
-  unansweredT1s: 54, // 27 s: before the peer's Timer F (32 s), RFC 4320 §4
-  ringingMs: 600_000,
-  orphanGraceMs: 60_000,
-};

@@ -17,6 +17,9 @@ function handMoved() {
         alarm = undefined;
       },
     },
+    (error) => {
+      throw error;
+    },
   );
   const runUntil = (until: number) => {
     for (let rings = 0; alarm !== undefined && alarm.at <= until; rings++) {

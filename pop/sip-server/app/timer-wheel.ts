@@ -28,6 +28,7 @@ const SLOTS = 4_096;
 export class TimerWheel {
   readonly #clock: Clock;
   readonly #alarm: Alarm;
+  readonly #failed: (error: unknown) => void;
   readonly #slots: (WheelTimer | undefined)[] = new Array<WheelTimer | undefined>(SLOTS).fill(undefined);
   /** A bit per slot that holds anything. */
   readonly #used = new Uint32Array(SLOTS / 32);
@@ -37,9 +38,11 @@ export class TimerWheel {
   #size = 0;
   #ringing = false;
 
-  constructor(clock: Clock, alarm: Alarm) {
+  /** @param failed told when an owner throws: its bug must not keep other timers from firing */
+  constructor(clock: Clock, alarm: Alarm, failed: (error: unknown) => void) {
     this.#clock = clock;
     this.#alarm = alarm;
+    this.#failed = failed;
     this.#doneTick = Math.floor(clock.nowMs() / TICK_MS);
   }
 
@@ -91,7 +94,11 @@ export class TimerWheel {
           continue;
         }
         this.stop(timer);
-        timer.owner.onTimer(timer.name);
+        try {
+          timer.owner.onTimer(timer.name);
+        } catch (error) {
+          this.#failed(error);
+        }
         timer = this.#slots[slot]; // firing may have changed the list: look again from its head
       }
     }

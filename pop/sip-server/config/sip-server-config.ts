@@ -2,10 +2,7 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
-import { ADMIN_LIMITS } from "../adapters/admin-listener.ts";
-import { TCP_LIMITS } from "../adapters/tcp.ts";
-import { ENDPOINT_LIMITS } from "../app/endpoint.ts";
-import { USER_AGENT_LIMITS } from "../app/shell.ts";
+import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../boundary/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests

@@ -24,3 +24,8 @@ export interface Flow {
 }
 
 export const isReliable = (flow: Flow): boolean => flow.transport === "tcp";
+
+/** Port 0 in the configuration: the point is named after the port it got. */
+export function withPort(point: ListenPoint, port: number): ListenPoint {
+  return { ...point, port, id: `${point.transport}/${point.host}:${port}` };
+}
