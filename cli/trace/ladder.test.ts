@@ -25,8 +25,8 @@ const TRACE: CallTrace = {
   pop: PopTraceSchema.parse({
     callId: "c1",
     legs: [
-      { leg: "l1", sipCallId: "a@carrier", role: "caller" },
-      { leg: "l2", sipCallId: "b@pop", role: "agent" },
+      { leg: "caller", sipCallId: "a@carrier", role: "uas" },
+      { leg: "agent", sipCallId: "b@pop", role: "uac" },
     ],
     sip: [
       sip(0, "in", CARRIER, "INVITE sip:+49@127.10.1.11", { body: true }),
@@ -48,7 +48,7 @@ const TRACE: CallTrace = {
       contactId: "c1",
       endCode: "abandoned",
       arrivedAtUnixMs: T,
-      segments: [{ kind: "queue", outcome: "abandoned" }],
+      segments: [{ kind: "queue", startedAtUnixMs: T + 2_000, endedAtUnixMs: T + 9_001, outcome: "abandoned" }],
     },
     decisions: [{ atMs: T + 2_999, what: "offered to ada", why: "longest available", shard: 1 }],
   }),
@@ -58,7 +58,7 @@ test("a call as a ladder: parties in columns, reasons in between, media and reco
   assert.equal(
     `\n${showCallTrace(TRACE)}\n`,
     `
-call c1 on fra-01-a
+call c1 on fra-01-a, from 2027-01-15T08:00:00.000Z
 
      ms
                    caller                                               agent
@@ -82,7 +82,7 @@ contact record
   endCode          abandoned
   arrivedAtUnixMs  2027-01-15T08:00:00.000Z
   segments
-    kind=queue outcome=abandoned
+    2.000 s … 9.001 s  kind=queue outcome=abandoned
 `,
   );
 });

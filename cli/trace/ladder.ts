@@ -23,9 +23,7 @@ export function ladder(trace: CallTrace): string {
   const sip = trace.pop?.sip ?? [];
   const lines = inOrder(trace);
   const startMs = lines[0]?.atUnixMs ?? 0;
-  const roles = new Map(
-    (trace.pop?.legs ?? []).map(({ leg, sipCallId, role }) => [sipCallId, role === "" ? leg : role]),
-  );
+  const roles = new Map((trace.pop?.legs ?? []).map(({ leg, sipCallId }) => [sipCallId, leg]));
   const roleOf = (line: SipLine) => roles.get(line.sipCallId) ?? "";
   // A party is an address in a role: one softphone may be both caller and agent.
   const partyOf = (line: SipLine) => `${roleOf(line)} ${line.peer}`;
@@ -103,7 +101,9 @@ function centred(text: string): string {
 
 /** Ladder, then where the media went, then how it ended. */
 export function showCallTrace(trace: CallTrace): string {
-  const parts = [`call ${trace.callId}${trace.hostId === undefined ? "" : ` on ${trace.hostId}`}`];
+  const begun = inOrder(trace)[0]?.atUnixMs;
+  const where = trace.hostId === undefined ? "" : ` on ${trace.hostId}`;
+  const parts = [`call ${trace.callId}${where}${begun === undefined ? "" : `, from ${new Date(begun).toISOString()}`}`];
   const drawn = ladder(trace);
   parts.push(
     drawn === ""
@@ -132,17 +132,25 @@ function showRecord(record: Readonly<Record<string, unknown>>): string {
   return [
     "contact record",
     ...plain.map(([key, value]) => `  ${key.padEnd(width)}  ${showValue(key, value)}`),
-    ...lists.flatMap(([key, items]) => [`  ${key}`, ...items.map((item) => `    ${showItem(item)}`)]),
+    ...lists.flatMap(([key, items]) => [
+      `  ${key}`,
+      ...items.map((item) => `    ${showItem(item, record.arrivedAtUnixMs)}`),
+    ]),
   ].join("\n");
 }
 
 const showValue = (key: string, value: unknown): string =>
   typeof value === "number" && key.endsWith("UnixMs") ? new Date(value).toISOString() : String(value);
 
-const showItem = (item: unknown): string =>
-  typeof item === "object" && item !== null
-    ? Object.entries(item)
-        .filter(([, value]) => value !== null && value !== undefined && value !== "")
-        .map(([key, value]) => `${key}=${showValue(key, value)}`)
-        .join(" ")
-    : String(item);
+/** Times within a list are shown from the call's arrival on. */
+function showItem(item: unknown, arrivedAtUnixMs: unknown): string {
+  if (typeof item !== "object" || item === null) return String(item);
+  const { startedAtUnixMs, endedAtUnixMs, ...others } = item as Record<string, unknown>;
+  const after = (at: unknown) =>
+    typeof at === "number" && typeof arrivedAtUnixMs === "number"
+      ? `${((at - arrivedAtUnixMs) / 1_000).toFixed(3)} s`
+      : "?";
+  const when = startedAtUnixMs === undefined ? "" : `${after(startedAtUnixMs)} … ${after(endedAtUnixMs)}  `;
+  const rest = Object.entries(others).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return when + rest.map(([key, value]) => `${key}=${showValue(key, value)}`).join(" ");
+}
