@@ -6,15 +6,12 @@ import type { Log } from "../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import type { Rng } from "../../kernel/rng.ts";
 import type { Clock } from "../../kernel/time.ts";
+import type { AdmissionFailure, Directive, PopLink, PopRegistry } from "../boundary/pop-links.ts";
 import {
-  type AdmissionFailure,
-  type Directive,
   type HostInput,
   type HostRecord,
   hostLinked,
   type PopCommand,
-  type PopLink,
-  type PopRegistry,
   type Report,
   stepHost,
 } from "../core/pop-registry/pop-registry.ts";

@@ -226,6 +226,7 @@ export class ShardOwner {
     this.#log.info("shard.owned", { tenantId, epoch: lease.epoch });
     // Hosts' hellos wait in the inbox after a fresh start; otherwise all are asked to say hello again.
     this.#take({ kind: "restored" });
+    this.#take({ kind: "configured" }); // agents and queues may have been removed since it was kept
     for (let news = this.#inbox.take(); news; news = this.#inbox.take()) this.#take(news);
     if (!fresh || this.#refusedSome) this.#parts.resync();
     this.#refusedSome = false;
@@ -293,9 +294,9 @@ export class ShardOwner {
     while (this.#unsaved && lease && this.#ownership === "owned") {
       const effects = this.#effects;
       this.#effects = [];
+      if (this.storeAway) this.#performAll(effects.splice(0)); // a phone does not wait for a store that hangs
       if (clock.nowMs() < this.#storeAwayUntilMs) {
-        this.#performAll(effects); // in memory only; the tick tries the store again
-        return;
+        return; // in memory only; the tick tries the store again
       }
       this.#unsaved = false;
       const saved = await shards.save(tenantId, lease.epoch, this.#state);

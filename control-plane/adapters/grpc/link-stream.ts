@@ -3,7 +3,7 @@
 import { type CallContext, ServerError, Status } from "nice-grpc";
 import type { Outcome } from "../../../kernel/outcome.ts";
 import { impossible } from "../../../kernel/step.ts";
-import type { AdmissionFailure } from "../../core/pop-registry/pop-registry.ts";
+import type { AdmissionFailure } from "../../boundary/pop-links.ts";
 import { certificateOf } from "./grpc-server.ts";
 
 interface Link<Report, Directive> {

@@ -2,8 +2,8 @@ import { EventIntakeServiceDefinition } from "../../../proto/gen/call_events/v1/
 import { PopLinkServiceDefinition } from "../../../proto/gen/pop_link/v1/pop_link.ts";
 import { ContactRoutingServiceDefinition } from "../../../proto/gen/queue/v1/queue.ts";
 import type { ContactEventStore } from "../../boundary/contact-event-store.ts";
-import type { PopRegistry } from "../../core/pop-registry/pop-registry.ts";
-import type { ContactRouting } from "../../core/queue/contact-routing.ts";
+import type { ContactRouting } from "../../boundary/contact-routing.ts";
+import type { PopRegistry } from "../../boundary/pop-links.ts";
 import { contactRoutingService } from "./contact-routing/contact-routing-service.ts";
 import { eventIntakeService } from "./event-intake/event-intake-service.ts";
 import { type GrpcPlace, type RunningGrpcServer, startGrpcServer } from "./grpc-server.ts";

@@ -64,7 +64,11 @@ export async function buildRestApi(
   server.setNotFoundHandler(() => {
     throw new RestFailure("path.unknown", "there is no such path: see /v1/openapi.json");
   });
-  server.addContentTypeParser("application/yaml", { parseAs: "string" }, (_request, body, done) => done(null, body));
+  server.addContentTypeParser(
+    ["application/yaml", "application/x-yaml", "text/yaml"],
+    { parseAs: "string" },
+    (_request, body, done) => done(null, body),
+  );
 
   await server.register(swagger, {
     openapi: {

@@ -1,10 +1,8 @@
-// What the region knows of a POP host, and what it should be sent next. Values and one step; the streams are app's.
+// What the region knows of a POP host, and what it should be sent next. Values and one step; the streams are boundary/pop-links.ts.
 
 import type { CallId, PopHostId, PopId } from "../../../kernel/ids.ts";
-import type { Outcome } from "../../../kernel/outcome.ts";
 import { impossible, type Step } from "../../../kernel/step.ts";
 import type { UnixMs } from "../../../kernel/units.ts";
-import type { Snapshot } from "../snapshot/snapshot.ts";
 
 /** What a POP host tells its region. */
 export type Report =
@@ -29,34 +27,6 @@ export interface SnapshotMistake {
 export type PopCommand =
   | { readonly kind: "hang-up"; readonly callId: CallId }
   | { readonly kind: "drain"; readonly on: boolean };
-
-/** What a region tells a POP host. Versions only grow; the host answers each with applied or refused. */
-export type Directive =
-  | { readonly kind: "welcome"; readonly regionId: string; readonly presenceIntervalMs: number }
-  | { readonly kind: "snapshot"; readonly snapshot: Snapshot }
-  | { readonly kind: "command"; readonly commandId: string; readonly command: PopCommand };
-
-export type AdmissionFailure =
-  /** The certificate is that of another host. */
-  | { readonly code: "pop.not-itself"; readonly hostId: PopHostId; readonly certificateOf: string }
-  /** Nothing to tell yet: the intent was never read since this process started. */
-  | { readonly code: "region.starting" }
-  | { readonly code: "region.stopping" };
-
-/** One host's link to this region, from its hello until the stream ends. */
-export interface PopLink {
-  /** Notes what the host reported; never throws. */
-  receive(report: Report): void;
-  /** Directives in order, until the link is closed. Holds back a fixed number at most. */
-  directives(): AsyncIterable<Directive>;
-  /** Safe to repeat. */
-  close(): void;
-}
-
-export interface PopRegistry {
-  /** @param certificateOf the common name of the client's certificate */
-  admit(hello: Extract<Report, { kind: "hello" }>, certificateOf: string): Outcome<PopLink, AdmissionFailure>;
-}
 
 /** What is known of a host. */
 export interface HostRecord {

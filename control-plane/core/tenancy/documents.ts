@@ -8,10 +8,17 @@ import { flowSchema, objectId, promptSchema } from "./flow-document.ts";
 const name = z.string().min(1).max(200);
 const cidr = z
   .string()
-  .refine(
-    (text) => parseCidr(text) !== undefined,
-    "an address range such as 192.0.2.0/24, with no bits behind the prefix",
-  );
+  .refine((text) => parseCidr(text) !== undefined, {
+    error: "an address range such as 192.0.2.0/24, with no bits behind the prefix",
+    abort: true,
+  })
+  .refine((text) => isNarrow(text), "not wider than /8 (IPv6: /16): it would let strangers in");
+
+/** The POPs refuse wider ones, and with them the configuration of all tenants. */
+function isNarrow(text: string): boolean {
+  const range = parseCidr(text);
+  return range !== undefined && range.prefixBits >= (range.family === 4 ? 8 : 16);
+}
 
 const tenantSchema = z.strictObject({
   kind: z.literal("tenant"),

@@ -61,8 +61,8 @@ function templatesOf({ play, menu, collect, set, if: condition, queue, transfer 
   return texts;
 }
 
-/** Names a flow may always read: facts of the call. */
-const GIVEN = /^(call|queue)\./;
+/** Names a flow may always read: facts of the call, and its place in a queue. */
+const GIVEN = new Set(["call.id", "call.callingNumber", "call.calledNumber", "queue.position"]);
 
 export function checkFlow(flow: FlowSpec): readonly Finding[] {
   const findings: Finding[] = [];
@@ -81,7 +81,7 @@ export function checkFlow(flow: FlowSpec): readonly Finding[] {
       const { names, mistakes } = readTemplate(text);
       for (const message of mistakes) findings.push({ path: `activities.${id}.${path}`, message });
       for (const name of names)
-        if (!known.has(name) && !GIVEN.test(name))
+        if (!known.has(name) && !GIVEN.has(name))
           findings.push({ path: `activities.${id}.${path}`, message: `nothing in this flow sets "${name}"` });
     }
   }

@@ -164,7 +164,10 @@ export const flowSchema = z.strictObject({
   id: objectId,
   name: z.string().min(1).max(200).optional(),
   start: activityId,
-  variables: z.record(variable, z.string().max(1_000)).default({}),
+  variables: z
+    .record(variable, z.string().max(1_000))
+    .refine((variables) => Object.keys(variables).length <= 200, "at most 200 variables")
+    .default({}),
   activities: z
     .record(activityId, activitySchema)
     .refine((activities) => Object.keys(activities).length > 0, "a flow needs an activity")

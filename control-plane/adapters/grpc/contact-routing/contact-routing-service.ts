@@ -1,5 +1,5 @@
 import type { ContactRoutingServiceImplementation } from "../../../../proto/gen/queue/v1/queue.ts";
-import type { ContactRouting } from "../../../core/queue/contact-routing.ts";
+import type { ContactRouting } from "../../../boundary/contact-routing.ts";
 import { linkStream } from "../link-stream.ts";
 import { directiveToWire, reportFromWire } from "./wire.ts";
 

@@ -10,7 +10,7 @@ import {
   type HeldOffer as HeldOfferWire,
   OfferFailure as OfferFailureWire,
 } from "../../../../proto/gen/queue/v1/queue.ts";
-import type { OfTenant, RoutingDirective, RoutingReport } from "../../../core/queue/contact-routing.ts";
+import type { OfTenant, RoutingDirective, RoutingReport } from "../../../boundary/contact-routing.ts";
 import type { Arrival, HeldOffer, OfferFailure } from "../../../core/queue/shard-messages.ts";
 
 const contact = (id: string | undefined) => asId<"call">(id ?? "");

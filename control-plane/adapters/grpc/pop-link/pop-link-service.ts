@@ -1,5 +1,5 @@
 import type { PopLinkServiceImplementation } from "../../../../proto/gen/pop_link/v1/pop_link.ts";
-import type { PopRegistry } from "../../../core/pop-registry/pop-registry.ts";
+import type { PopRegistry } from "../../../boundary/pop-links.ts";
 import { linkStream } from "../link-stream.ts";
 import { directiveToWire, reportFromWire } from "./wire.ts";
 

@@ -3,7 +3,8 @@
 import { asId } from "../../../../kernel/ids.ts";
 import { impossible } from "../../../../kernel/step.ts";
 import type { ConnectRequest, ConnectResponse, DeepPartial } from "../../../../proto/gen/pop_link/v1/pop_link.ts";
-import type { Directive, Report } from "../../../core/pop-registry/pop-registry.ts";
+import type { Directive } from "../../../boundary/pop-links.ts";
+import type { Report } from "../../../core/pop-registry/pop-registry.ts";
 import { snapshotToWire } from "./snapshot-wire.ts";
 
 /** Undefined for a report newer than we are: skipped, never an error. */

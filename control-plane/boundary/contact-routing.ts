@@ -1,9 +1,9 @@
 // The stream on which a POP host brings contacts and hears of offers: what passes on it, in our words.
 
-import type { CallId, OfferId, PopHostId, PopId, TenantId } from "../../../kernel/ids.ts";
-import type { Outcome } from "../../../kernel/outcome.ts";
-import type { AdmissionFailure } from "../pop-registry/pop-registry.ts";
-import type { Arrival, HeldOffer, OfferFailure, ShardEffect } from "./shard-messages.ts";
+import type { CallId, OfferId, PopHostId, PopId, TenantId } from "../../kernel/ids.ts";
+import type { Outcome } from "../../kernel/outcome.ts";
+import type { Arrival, HeldOffer, OfferFailure, ShardEffect } from "../core/queue/shard-messages.ts";
+import type { AdmissionFailure } from "./pop-links.ts";
 
 export type OfTenant<Thing> = Thing & { readonly tenantId: TenantId };
 
