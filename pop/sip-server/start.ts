@@ -11,9 +11,9 @@ import { openTcp } from "./adapters/tcp.ts";
 import { openUdp } from "./adapters/udp.ts";
 import { Endpoint } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
-import { ADMIN_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "./boundary/limits.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import type { ListenPoint } from "./core/flow.ts";
+import { ADMIN_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
 import { PARSE_LIMITS } from "./core/message/parse.ts";
 import { bracketed } from "./core/message/uri.ts";
 

@@ -2,8 +2,8 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
-import { ADMIN_LIMITS, type AdminLimits } from "../boundary/limits.ts";
 import { FrameReader, frame } from "../core/drachtio/frame.ts";
+import { ADMIN_LIMITS, type AdminLimits } from "../core/limits.ts";
 
 export interface AdminListener {
   readonly port: number;

@@ -1,9 +1,9 @@
 // SIP over TCP: RFC 3261 §18. One listener and the connections it accepted or made; each framed by Content-Length.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { TcpLimits } from "../boundary/limits.ts";
 import type { OpenTransport, SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { type Flow, type ListenPoint, withPort } from "../core/flow.ts";
+import type { TcpLimits } from "../core/limits.ts";
 import { MessageStream } from "../core/message/stream.ts";
 
 export const openTcp =

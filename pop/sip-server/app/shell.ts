@@ -2,8 +2,8 @@
 
 import type { Clock } from "../../../kernel/time.ts";
 import type { Ids } from "../boundary/ids.ts";
-import type { UserAgentLimits } from "../boundary/limits.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
+import type { UserAgentLimits } from "../core/limits.ts";
 import type { SipMessage } from "../core/message/message.ts";
 import type { Timing } from "../core/transaction/timing.ts";
 import type { Counters } from "./counters.ts";

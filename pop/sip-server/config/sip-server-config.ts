@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
-import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../boundary/limits.ts";
+import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests

@@ -4,7 +4,7 @@ import { silentLog } from "../../../kernel/log.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
 import { Endpoint } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
-import { ENDPOINT_LIMITS, USER_AGENT_LIMITS } from "../boundary/limits.ts";
+import { ENDPOINT_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
 
