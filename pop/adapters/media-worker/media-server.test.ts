@@ -219,7 +219,7 @@ describe("the media worker's control socket", () => {
       own.server.onLost(() => events.push("lost"));
       gained(await own.server.play(call("kept"), play("music"), [{ kind: "tone", hz: 440, ms: 1_000 }], "forever"));
       await own.server.disconnect();
-      assert.deepEqual(events, [["music", "failed"], "lost"]);
+      assert.deepEqual(events, [["music", "lost"], "lost"]);
 
       const fromMs = performance.now();
       const next = own.connectAgain();

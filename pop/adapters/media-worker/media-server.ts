@@ -151,7 +151,7 @@ export class MediaWorkerServer implements MediaServer {
     for (const { settle } of [...this.#waiting.values()]) settle(fail({ code: "media.worker-away", waitedMs: 0 }));
     const plays = [...this.#plays].flatMap(([call, ids]) => [...ids].map((play) => ({ call, play })));
     this.#plays.clear();
-    for (const { call, play } of plays) this.#tell({ call, play, how: "failed", atMs: 0 });
+    for (const { call, play } of plays) this.#tell({ call, play, how: "lost", atMs: 0 });
     if (was) {
       this.#log.warn("media-worker.lost", { plays: plays.length });
       for (const listener of this.#lost) listener();

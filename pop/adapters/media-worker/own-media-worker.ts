@@ -42,14 +42,14 @@ export async function startOwnMediaWorker(options: OwnMediaWorkerOptions = {}): 
   };
   const configPath = join(folder, "media-worker.json");
   writeFileSync(configPath, JSON.stringify(config));
-  const child = spawn(process.execPath, [MAIN, "--config", configPath], { stdio: ["ignore", "pipe", "pipe"] });
+  // setpriv (util-linux) becomes the worker; it dies with us whatever kills us.
+  const command = ["--pdeathsig", "KILL", process.execPath, MAIN, "--config", configPath];
+  const child = spawn("setpriv", command, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (text) => {
       said = `${said}${text}`.slice(-4_000);
     });
-  const kill = () => child.kill("SIGKILL");
-  process.once("exit", kill);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const servers: MediaWorkerServer[] = [];
   const connect = () => {
@@ -58,9 +58,8 @@ export async function startOwnMediaWorker(options: OwnMediaWorkerOptions = {}): 
     return server;
   };
   const stop = async () => {
-    process.off("exit", kill);
     for (const server of servers) await server.disconnect();
-    kill();
+    child.kill("SIGKILL");
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };

@@ -1,7 +1,7 @@
 // Encoded prompts on disk: raw 8 kHz mu-law, named by what they were made of, so a name never changes its content.
 
 import { mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 /** No more than this much is kept, least recently used first out. */
 export const CACHE_BYTES_MAX = 1 << 30;
@@ -20,7 +20,7 @@ export class PromptCache {
   #temporary = 0;
 
   constructor(folder: string, bytesMax = CACHE_BYTES_MAX) {
-    this.#folder = folder;
+    this.#folder = resolve(folder); // the media worker has a working directory of its own
     this.#bytesMax = bytesMax;
   }
 

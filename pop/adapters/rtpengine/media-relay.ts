@@ -107,20 +107,22 @@ export class RtpengineMediaRelay implements MediaRelay {
     return this.#inTurn(call, async () => {
       const caller = readUsable(callerOffer);
       if (!caller.ok) return caller;
+      const before = this.#calls.get(call);
+      // Anchored again: whatever legs there were are gone, if not by the relay's own restart.
+      for (const leg of before?.offered.keys() ?? []) await this.#request("delete", call, { "from-tag": legTag(leg) });
       const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"]);
       if (!offered.ok) return offered;
       const workerAudio = workerSays(worker, offered.value.dtmfPayloadType);
       const answered = await this.#answer(call, CALLER, WORKER, workerAudio, answerDirection(caller.value.direction));
       if (!answered.ok) return answered;
 
-      const before = this.#calls.get(call);
       const relayed: RelayedCall = {
         caller: { audio: caller.value, relay: answered.value.audio.address, tag: CALLER },
         callerVersion: (before?.callerVersion ?? 0) + 1,
         worker: { audio: workerAudio, relay: offered.value.address, tag: WORKER },
         offered: new Map(),
         bridged: undefined,
-        blocked: new Set(before?.blocked),
+        blocked: new Set(before?.blocked.has(WORKER) ? [WORKER] : []),
       };
       this.#calls.set(call, relayed);
       const heard = await this.#blockAsMeant(call, relayed);

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { silentLog } from "../../../kernel/log.ts";
 import type { RtpAddress } from "../../core/media/addresses.ts";
 import { RtpengineMediaRelay } from "./media-relay.ts";
@@ -14,6 +15,8 @@ export interface OwnRtpengine {
   readonly relay: RtpengineMediaRelay;
   readonly process: ChildProcess;
   readonly ng: RtpAddress;
+  /** Kills it and starts it again, which forgets every call; resolves when it answers. */
+  restart(): Promise<void>;
   /** Ends rtpengine; the relay is the caller's to close. */
   stop(): Promise<void>;
 }
@@ -33,25 +36,44 @@ export async function startOwnRtpengine(host: string, limits?: NgLimits): Promis
   const relay = await RtpengineMediaRelay.open({ ng, dtmfLog: dtmf, ...(limits ? { limits } : {}) }, silentLog);
   const rtpPorts = { first: 30_000, last: 30_999 };
   const args = rtpengineArguments({ mediaHost: host, ng, dtmfLog: relay.dtmfLog, rtpPorts });
-  const child = spawn("rtpengine", args, { stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
-  child.stderr.on("data", (text) => {
-    said = `${said}${text}`.slice(-4_000);
-  });
-  const kill = () => child.kill("SIGKILL");
-  process.once("exit", kill);
-  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  const stop = async () => {
-    process.off("exit", kill);
-    kill();
+  let child = start();
+  function start(): ChildProcess {
+    // setpriv (util-linux) becomes rtpengine; it dies with us whatever kills us.
+    const own = spawn("setpriv", ["--pdeathsig", "KILL", "rtpengine", ...args], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    own.stderr.on("data", (text) => {
+      said = `${said}${text}`.slice(-4_000);
+    });
+    return own;
+  }
+  const kill = async () => {
+    const ended = child.exitCode !== null || child.signalCode !== null ? undefined : once(child, "exit");
+    child.kill("SIGKILL");
     await ended;
   };
-  const deadline = performance.now() + 5_000;
-  while (!(await relay.health()).ok) {
-    if (child.exitCode === null && performance.now() < deadline) continue;
-    await stop();
-    await relay.close();
-    throw new Error(`rtpengine did not start: ${said}`);
-  }
-  return { relay, process: child, ng, stop };
+  const answers = async () => {
+    const deadline = performance.now() + 5_000;
+    while (!(await relay.health()).ok) {
+      if (child.exitCode === null && performance.now() < deadline) continue;
+      await kill();
+      await relay.close();
+      throw new Error(`rtpengine did not start: ${said}`);
+    }
+  };
+  await answers();
+  return {
+    relay,
+    get process() {
+      return child;
+    },
+    ng,
+    async restart() {
+      await kill();
+      child = start();
+      await answers();
+    },
+    stop: kill,
+  };
 }
