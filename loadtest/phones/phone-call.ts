@@ -289,8 +289,7 @@ export class PhoneCall {
     }
     if (this.#dialog !== undefined) return this.#acknowledge(this.invite.cseq.number); // our ACK was lost
     const made = dialogOfUac(this.invite, response, this.#flow);
-    if (!made.ok) throw new Error(`2xx without Contact to ${this.sipCallId}`);
-    this.#dialog = confirmed(made.value, response);
+    this.#dialog = confirmed(made, response);
     this.#acknowledge(this.invite.cseq.number);
     if (this.#cancelWanted || this.#end !== undefined) return this.#bye(); // they crossed
     this.probe.answered(response.body);

@@ -39,7 +39,9 @@ export class SipEndpoint {
   readonly host: string;
   readonly port: number;
   readonly #socket: Socket;
-  readonly #wheel = new TimerWheel(systemClock, systemAlarm());
+  readonly #wheel = new TimerWheel(systemClock, systemAlarm(), (error) => {
+    throw error; // a bug of the phone's: the test shall see it
+  });
   readonly #transactions: TransactionLayer;
   readonly #user: EndpointUser;
   #closed = false;
