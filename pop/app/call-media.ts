@@ -160,7 +160,9 @@ export class CallMedia {
       this.#next(async () => {
         if (this.#wanted !== play) return this.#tell({ kind: "played", play, how: "stopped" });
         const playing = await this.#engines.server.play(this.#call, play, items, repeat);
-        if (!playing.ok) failed();
+        if (playing.ok) return;
+        const away = playing.failure.code === "media.worker-away";
+        this.#tell({ kind: "played", play, how: away ? "lost" : "failed" });
       });
     });
   }

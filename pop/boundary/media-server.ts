@@ -7,7 +7,8 @@ import type { PlayId, PromptRef } from "../core/media/prompt.ts";
 export interface Played {
   readonly call: CallId;
   readonly play: PlayId;
-  readonly how: "finished" | "stopped" | "failed";
+  /** "lost": the worker went away in the middle of it. */
+  readonly how: "finished" | "stopped" | "failed" | "lost";
   /** Audio sent of this play so far, from its start point on. */
   readonly atMs: number;
 }
@@ -15,7 +16,7 @@ export interface Played {
 /**
  * What plays to callers: the media worker. Every request is bounded in time and never throws.
  * Each play ends with exactly one `played` event, also when another play replaces it or the call is closed (stopped),
- * or the connection to the worker is lost (failed, and after all of them onLost).
+ * or the connection to the worker breaks (lost, and after all of them onLost).
  */
 export interface MediaServer {
   /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */

@@ -25,5 +25,5 @@ test("losing the server in memory ends its plays, then tells of the loss", async
   await server.open(call);
   await server.play(call, play, [{ kind: "silence", ms: 100 }], "forever");
   server.lose();
-  assert.deepEqual(told, [{ call, play, how: "failed", atMs: 0 }, "lost"]);
+  assert.deepEqual(told, [{ call, play, how: "lost", atMs: 0 }, "lost"]);
 });

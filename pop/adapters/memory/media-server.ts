@@ -55,7 +55,7 @@ export class MemoryMediaServer implements MediaServer {
 
   /** The worker is gone, and with it every endpoint. */
   lose(): void {
-    for (const call of this.#endpoints.keys()) this.#end(call, "failed", 0);
+    for (const call of this.#endpoints.keys()) this.#end(call, "lost", 0);
     this.#endpoints.clear();
     for (const listener of this.#lost) listener();
   }

@@ -1,9 +1,10 @@
 // What a call is told, and what it asks for. The machine: call-machine.ts.
 
 import type { CallId, LegId, PopHostId, PopId, RegionId, TrunkId } from "../../../kernel/ids.ts";
-import type { FlowContext, FlowInput, FlowTimer } from "../ivr/flow-execution.ts";
+import type { FlowContext, FlowTimer } from "../ivr/flow-execution.ts";
 import type { MediaAddresses } from "../media/addresses.ts";
 import type { MediaFailure } from "../media/media-failure.ts";
+import type { PlayId } from "../media/prompt.ts";
 import type { Sdp } from "../media/sdp.ts";
 import type { Playing } from "./call-state.ts";
 import type { CallEvent, ContactRecord } from "./contact-record.ts";
@@ -33,7 +34,14 @@ export interface CallLimits {
 /** "caller", or the leg that we placed. */
 export type CallSide = "caller" | LegId;
 
-export type CallTimer = FlowTimer | "call.setup" | "call.ack" | "call.ring" | "call.routing" | "call.limit";
+export type CallTimer =
+  | FlowTimer
+  | "call.setup"
+  | "call.ack"
+  | "call.ring"
+  | "call.routing"
+  | "call.worker"
+  | "call.limit";
 
 export type CallInput =
   // the caller's dialog
@@ -65,7 +73,8 @@ export type CallInput =
     }
   | { readonly kind: "worker-back" }
   | { readonly kind: "dtmf"; readonly side: CallSide; readonly digit: string }
-  | Extract<FlowInput, { kind: "played" }>
+  /** "lost": the worker went away in the middle of it, or was not there to begin it. */
+  | { readonly kind: "played"; readonly play: PlayId; readonly how: "finished" | "stopped" | "failed" | "lost" }
   // the region, time, people
   | { readonly kind: "directed"; readonly directive: RoutingDirective }
   | { readonly kind: "timer"; readonly timer: CallTimer }

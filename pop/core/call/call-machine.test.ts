@@ -137,6 +137,14 @@ test("hold: the relay answers the caller's new offer; a request without one gets
   assert.match(story([...TALKING, "caller asks for an offer"]), /-> answer-reoffer caller\n$/);
 });
 
+test("a media worker that goes away is waited for; only when none comes the flow hears of it", () => {
+  const lost = [...IN_QUEUE, "music lost"];
+  assert.match(story(lost), /music lost -> start call.worker 3000\n$/);
+  assert.match(story([...lost, "worker back"]), /worker back -> reattach-worker, play music\/default forever\n$/);
+  assert.match(story([...IN_QUEUE, "welcome lost"]), /welcome lost -> \n$/);
+  assert.match(story([...lost, "call.worker"]), /call.worker -> start flow.message 5000\n$/);
+});
+
 test("a media worker that comes back is told again what plays, but not into a conversation", () => {
   assert.match(story([...IN_QUEUE, "worker back"]), /worker back -> reattach-worker, play music\/default forever\n$/);
   assert.match(story([...TALKING, "worker back"]), /worker back -> \n$/);

@@ -23,6 +23,9 @@ import type { RoutingDirective, RoutingReport } from "./contact-routing.ts";
 
 export type CallStep = Step<CallState, CallEffect>;
 
+/** For a media worker to be started again and found: some 600 ms. Longer is dead air, and the flow takes its failure path. */
+const WORKER_WAIT_MS = 3_000;
+
 /** A call that admission and routing let through. */
 export function startCall(ctx: CallContext, basics: CallBasics): CallStep {
   const turn = new Turn(ctx, basics.arrivedAtUnixMs, {
@@ -150,8 +153,7 @@ function startRunning(turn: Turn, { answeredAtUnixMs, callerSdp }: Answering): v
 function running(turn: Turn, run: Running, input: CallInput): void {
   switch (input.kind) {
     case "played":
-      if (run.playing?.play === input.play) turn.run({ playing: undefined });
-      return feedFlow(turn, input);
+      return played(turn, run, input);
     case "dtmf":
       if (input.side !== "caller" || run.far.name === "talking") return; // between the two of them
       return feedFlow(turn, { kind: "digit", digit: input.digit });
@@ -184,6 +186,7 @@ function running(turn: Turn, run: Running, input: CallInput): void {
       return hangUpAndEnd(turn, "system", input.failure.code);
     case "worker-back":
       if (run.far.name === "talking") return;
+      turn.stop("call.worker");
       turn.do({ kind: "reattach-worker" });
       if (run.playing !== undefined) turn.do({ kind: "play", playing: run.playing });
       return;
@@ -200,6 +203,23 @@ function running(turn: Turn, run: Running, input: CallInput): void {
   }
 }
 
+/** A worker that was started again plays what we still want; the flow hears of it only when none comes in time. */
+function played(turn: Turn, run: Running, { play, how }: Extract<CallInput, { kind: "played" }>): void {
+  const wanted = run.playing?.play === play;
+  if (how === "lost" && wanted) {
+    turn.note("media", "media worker away", `waiting ${WORKER_WAIT_MS} ms for it`);
+    return turn.start("call.worker", WORKER_WAIT_MS);
+  }
+  if (wanted) turn.run({ playing: undefined });
+  feedFlow(turn, { kind: "played", play, how: how === "lost" ? "stopped" : how });
+}
+
+function workerStaysAway(turn: Turn, { playing }: Running): void {
+  if (playing === undefined) return;
+  turn.run({ playing: undefined });
+  feedFlow(turn, { kind: "played", play: playing.play, how: "failed" });
+}
+
 function timerFired(turn: Turn, run: Running, timer: CallTimer): void {
   switch (timer) {
     case "flow.input":
@@ -213,6 +233,8 @@ function timerFired(turn: Turn, run: Running, timer: CallTimer): void {
       leaveQueue(turn, run, "released");
       turn.note("queue", "region did not answer", `within ${turn.ctx.limits.routingTimeoutMs} ms`);
       return feedFlow(turn, { kind: "queue-refused", code: "routing.unreachable" });
+    case "call.worker":
+      return workerStaysAway(turn, run);
     case "call.limit":
       return hangUpAndEnd(turn, "system", "call.too-long");
     case "call.ack":
@@ -588,6 +610,7 @@ const ALL_TIMERS: readonly CallTimer[] = [
   "call.ack",
   "call.ring",
   "call.routing",
+  "call.worker",
   "call.limit",
 ];
 

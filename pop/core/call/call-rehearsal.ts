@@ -129,6 +129,8 @@ export const SAID: Readonly<Record<string, CallInput>> = {
     ]),
   ),
   "park fails": { kind: "park-failed", failure: { code: "media.relay-away", command: "offer", waitedMs: 1_000 } },
+  "welcome lost": { kind: "played", play: asId<"play">("flow-1"), how: "lost" },
+  "music lost": { kind: "played", play: asId<"play">("flow-2"), how: "lost" },
   "worker back": { kind: "worker-back" },
   "caller re-offers": { kind: "reoffered", side: "caller", request: "1", sdp: "HOLD" },
   "caller asks for an offer": { kind: "reoffered", side: "caller", request: "2", sdp: undefined },
@@ -137,9 +139,18 @@ export const SAID: Readonly<Record<string, CallInput>> = {
   "sip-server gone": { kind: "signalling-lost" },
   "answer fails": { kind: "answer-failed", detail: "unknown transaction" },
   ...Object.fromEntries(
-    (["call.setup", "call.ack", "call.ring", "call.routing", "call.limit", "flow.input", "flow.wait"] as const).map(
-      (timer): [string, CallInput] => [timer, { kind: "timer", timer }],
-    ),
+    (
+      [
+        "call.setup",
+        "call.ack",
+        "call.ring",
+        "call.routing",
+        "call.worker",
+        "call.limit",
+        "flow.input",
+        "flow.wait",
+      ] as const
+    ).map((timer): [string, CallInput] => [timer, { kind: "timer", timer }]),
   ),
 };
 
