@@ -38,6 +38,8 @@ export interface SippRun {
   readonly audio?: Uint8Array;
   /** First RTP port of SIPp's own streams. */
   readonly mediaPort?: number;
+  /** Of SIPp's sockets: with the kernel's default it loses in bursts what it then counts as ours. */
+  readonly socketBufferBytes?: number;
 }
 
 export interface SippResult extends SippStatistics {
@@ -97,6 +99,7 @@ export function startSipp(run: SippRun): RunningSipp {
     ...["-i", run.localHost, "-bind_local", "-mi", run.localHost],
     ...(run.localPort === undefined ? [] : ["-p", String(run.localPort)]),
     ...(run.mediaPort === undefined ? [] : ["-mp", String(run.mediaPort)]),
+    ...(run.socketBufferBytes === undefined ? [] : ["-buff_size", String(run.socketBufferBytes)]),
     ...["-ci", "127.0.0.1", "-cp", String(CONTROL_PORT_FIRST + controlPort)],
     ...["-m", String(run.calls), "-r", String(run.callsPerSecond), "-rp", "1000"],
     ...["-l", String(run.callsConcurrentMax ?? run.calls)],
