@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "../../../kernel/config.ts";
+import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
+import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { SipServerConfigSchema } from "./sip-server-config.ts";
 
 const good = {
@@ -39,4 +41,20 @@ test("every mistake is listed with its place", () => {
   assert.deepEqual(mistakes({ ...good, listen: [{ transport: "udp", host: "0.0.0.0", port: 5060 }] }), [
     "listen.0.externalHost",
   ]);
+});
+
+test("the defaults are the limits that tests and simulations run with", () => {
+  const parsed = parseConfig(SipServerConfigSchema, good);
+  assert.ok(parsed.ok);
+  const { admin, ...config } = parsed.value;
+  assert.equal(admin.frameBytesMax, ADMIN_LIMITS.frameBytesMax);
+  assert.equal(admin.connectionsMax, ADMIN_LIMITS.connectionsMax);
+  assert.equal(config.messageBytesMax, PARSE_LIMITS.messageBytesMax);
+  assert.equal(config.tcpConnectionsMax, TCP_LIMITS.connectionsMax);
+  assert.equal(config.tcpIdleMs, TCP_LIMITS.idleMs);
+  assert.equal(config.transactionsMax, ENDPOINT_LIMITS.transactionsMax);
+  assert.equal(config.dialogsMax, ENDPOINT_LIMITS.dialogsMax);
+  assert.equal(config.pendingRequestsMax, USER_AGENT_LIMITS.pendingMax);
+  assert.equal(config.ringingMs, USER_AGENT_LIMITS.ringingMs);
+  assert.equal(config.orphanGraceMs, USER_AGENT_LIMITS.orphanGraceMs);
 });

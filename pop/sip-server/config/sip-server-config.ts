@@ -2,8 +2,6 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
-import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
-import { PARSE_LIMITS } from "../core/message/parse.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
 const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
@@ -33,8 +31,8 @@ export const SipServerConfigSchema = z
       secret: z.string().min(1).optional(),
       /** A file whose content, trimmed, is the secret. */
       secretFile: z.string().min(1).optional(),
-      frameBytesMax: z.int().min(4_096).max(16_777_216).default(ADMIN_LIMITS.frameBytesMax),
-      connectionsMax: z.int().min(1).max(1_024).default(ADMIN_LIMITS.connectionsMax),
+      frameBytesMax: z.int().min(4_096).max(16_777_216).default(1_048_576),
+      connectionsMax: z.int().min(1).max(1_024).default(64),
     }),
     http: z.strictObject({ host, port }),
     /** RFC 3261 T1; T2 and T4 follow it (8 and 10 times). */
@@ -44,15 +42,15 @@ export const SipServerConfigSchema = z
     traceCallIds: z.int().min(0).max(100_000).default(2_000),
     traceLinesPerCall: z.int().min(1).max(2_000).default(200),
     udpBufferBytes: z.int().min(65_536).max(67_108_864).default(4_194_304),
-    messageBytesMax: z.int().min(2_048).max(65_535).default(PARSE_LIMITS.messageBytesMax),
-    tcpConnectionsMax: z.int().min(1).max(65_535).default(TCP_LIMITS.connectionsMax),
-    tcpIdleMs: z.int().min(32_000).max(86_400_000).default(TCP_LIMITS.idleMs),
-    transactionsMax: z.int().min(100).max(2_000_000).default(ENDPOINT_LIMITS.transactionsMax),
-    dialogsMax: z.int().min(10).max(1_000_000).default(ENDPOINT_LIMITS.dialogsMax),
-    pendingRequestsMax: z.int().min(10).max(1_000_000).default(USER_AGENT_LIMITS.pendingMax),
-    ringingMs: z.int().min(10_000).max(3_600_000).default(USER_AGENT_LIMITS.ringingMs),
+    messageBytesMax: z.int().min(2_048).max(65_535).default(65_535),
+    tcpConnectionsMax: z.int().min(1).max(65_535).default(4_096),
+    tcpIdleMs: z.int().min(32_000).max(86_400_000).default(600_000),
+    transactionsMax: z.int().min(100).max(2_000_000).default(200_000),
+    dialogsMax: z.int().min(10).max(1_000_000).default(50_000),
+    pendingRequestsMax: z.int().min(10).max(1_000_000).default(20_000),
+    ringingMs: z.int().min(10_000).max(3_600_000).default(600_000),
     /** How long dialogs outlive the connection of their application before they get a BYE. */
-    orphanGraceMs: z.int().min(0).max(86_400_000).default(USER_AGENT_LIMITS.orphanGraceMs),
+    orphanGraceMs: z.int().min(0).max(86_400_000).default(60_000),
   })
   .refine(({ admin }) => (admin.secret === undefined) !== (admin.secretFile === undefined), {
     path: ["admin", "secret"],
