@@ -118,7 +118,7 @@ async function calls(region: RunningRegion, checks: Checks): Promise<string> {
   const stage: Stage = {
     operator,
     tenant,
-    audio: new ReferenceAudio({ dir: join(DATA_DIR, "prompts"), cacheDir: join(paths.root, "reference") }),
+    audio: new ReferenceAudio({ folder: join(DATA_DIR, "prompts"), cacheFolder: join(paths.root, "reference") }),
     checks,
     host: first,
     regionPrefix: first.address.replace(/\d+$/, ""),

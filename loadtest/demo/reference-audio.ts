@@ -1,15 +1,15 @@
 // What a prompt should sound like: made by the product's own prompt store in a folder of the demo's own, decoded here.
 
 import { readFileSync } from "node:fs";
-import { DiskPromptStore } from "../../pop/adapters/prompts/disk-prompt-store.ts";
+import { FilePromptStore } from "../../pop/adapters/prompts/prompt-store.ts";
 import { decodeG711 } from "../../pop/core/media/g711.ts";
 import type { Prompt } from "../../pop/core/media/prompt.ts";
 
 export class ReferenceAudio {
-  readonly #store: DiskPromptStore;
+  readonly #store: FilePromptStore;
 
-  constructor(folders: { readonly dir: string; readonly cacheDir: string }) {
-    this.#store = new DiskPromptStore(folders);
+  constructor(folders: { readonly folder: string; readonly cacheFolder: string }) {
+    this.#store = new FilePromptStore(folders);
   }
 
   /** 8 kHz linear. @throws Error when the prompt cannot be had */

@@ -15,6 +15,7 @@ import { eventually, Operator } from "../demo/operator.ts";
 import type { PhoneCall } from "../phones/phone-call.ts";
 import { type DialOptions, SipPhone } from "../phones/sip-phone.ts";
 import type { WhenCalled } from "../phones/when-called.ts";
+import { OwnStall } from "./own-stall.ts";
 import { CARRIER, documents, TENANT, TONES, writePrompts } from "./tenant.ts";
 
 const REGION = "eu";
@@ -39,6 +40,7 @@ export class RegionUnderTest {
   readonly folder: string;
   readonly #byHost = new Map<string, Promise<SipPhone>>();
   readonly #pids = new Set<number>();
+  readonly #stall = new OwnStall();
 
   private constructor(running: RunningRegion, folder: string) {
     this.running = running;
@@ -138,6 +140,22 @@ export class RegionUnderTest {
       if (share < TONE_SHARE_MIN) throw new Error(`share ${share.toFixed(2)}`);
       return true;
     });
+  }
+
+  /** From here on gaps are measured. */
+  beginListening(): number {
+    this.#stall.begin();
+    return performance.now();
+  }
+
+  /** @throws Error when this party heard nothing for longer than `gapMsMax`, own stalls of the test put aside */
+  heardWithoutGap(call: PhoneCall, fromMs: number, toMs: number, gapMsMax = 200): void {
+    const gapMs = call.listening.longestGapMs({ fromMs, toMs });
+    const stallMs = this.#stall.maxMs();
+    if (gapMs > gapMsMax + stallMs)
+      throw new Error(
+        `${Math.round(gapMs)} ms without a packet, at most ${gapMsMax} (own stall ${Math.round(stallMs)})`,
+      );
   }
 
   /** Waits until no packet has come for 250 ms. */
