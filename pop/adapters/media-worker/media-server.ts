@@ -2,7 +2,7 @@
 // connection is lost. The worker's words are in pop/media-worker/core/request.ts; we meet it only on the wire.
 
 import { connect, type Socket } from "node:net";
-import { backoffMs, GENTLE_BACKOFF } from "../../../kernel/backoff.ts";
+import { type BackoffPolicy, backoffMs } from "../../../kernel/backoff.ts";
 import type { CallId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
@@ -21,6 +21,8 @@ export interface MediaWorkerOptions {
 }
 
 const PROTOCOL_VERSION = 1;
+/** A local socket: trying costs nothing, and a caller hears nothing until it is there again. */
+const RECONNECT: BackoffPolicy = { firstMs: 50, factor: 1.6, waitMsMax: 500, jitter: 0.3 };
 const LINE_BYTES_MAX = 1 << 20;
 
 interface Waiting {
@@ -157,7 +159,7 @@ export class MediaWorkerServer implements MediaServer {
       for (const listener of this.#lost) listener();
     }
     if (this.#closed) return;
-    this.#retry = setTimeout(() => this.#connect(), backoffMs(GENTLE_BACKOFF, this.#attempts++, this.#rng));
+    this.#retry = setTimeout(() => this.#connect(), backoffMs(RECONNECT, this.#attempts++, this.#rng));
   }
 
   #request(request: Readonly<Record<string, unknown>>): Promise<Outcome<unknown, MediaFailure>> {
