@@ -26,7 +26,7 @@ const TRACE: CallTrace = {
     callId: "c1",
     legs: [
       { leg: "caller", sipCallId: "a@carrier", role: "uas" },
-      { leg: "agent", sipCallId: "b@pop", role: "uac" },
+      { leg: "c1.1", sipCallId: "b@pop", role: "uac" },
     ],
     sip: [
       sip(0, "in", CARRIER, "INVITE sip:+49@127.10.1.11", { body: true }),
@@ -41,7 +41,10 @@ const TRACE: CallTrace = {
       { atUnixMs: T + 6, kind: "flow", what: "welcome: play greeting" },
       { atUnixMs: T + 2_000, kind: "flow", what: "menu → sales", why: "digit 1" },
     ],
-    media: [{ leg: "caller", local: "127.10.1.11:30000", remote: "127.20.0.1:6000", codec: "PCMU" }],
+    media: [
+      { leg: "caller", local: "127.10.1.11:30000", remote: "127.20.0.1:6000", codec: "PCMU" },
+      { leg: "agent", local: "127.10.1.11:30004", remote: "127.30.0.1:6000", codec: "PCMU" },
+    ],
   }),
   contact: ContactSchema.parse({
     record: {
@@ -76,6 +79,7 @@ call c1 on fra-01-a, from 2027-01-15T08:00:00.000Z
 
 media
   caller   ours 127.10.1.11:30000     theirs 127.20.0.1:6000       PCMU
+  agent    ours 127.10.1.11:30004     theirs 127.30.0.1:6000       PCMU
 
 contact record
   contactId        c1

@@ -23,7 +23,7 @@ export function ladder(trace: CallTrace): string {
   const sip = trace.pop?.sip ?? [];
   const lines = inOrder(trace);
   const startMs = lines[0]?.atUnixMs ?? 0;
-  const roles = new Map((trace.pop?.legs ?? []).map(({ leg, sipCallId }) => [sipCallId, leg]));
+  const roles = new Map((trace.pop?.legs ?? []).map(({ leg, sipCallId }) => [sipCallId, legName(trace.pop, leg)]));
   const roleOf = (line: SipLine) => roles.get(line.sipCallId) ?? "";
   // A party is an address in a role: one softphone may be both caller and agent.
   const partyOf = (line: SipLine) => `${roleOf(line)} ${line.peer}`;
@@ -49,6 +49,14 @@ export function ladder(trace: CallTrace): string {
     }
   }
   return out.filter((line) => line.trim() !== "").join("\n");
+}
+
+/** "caller"; the legs that we make have ids of their own, and their kind stands with the media. */
+function legName(pop: PopTrace | undefined, leg: string): string {
+  if (leg === "caller") return leg;
+  const kinds = new Set((pop?.media ?? []).map((media) => media.leg).filter((kind) => kind !== "caller"));
+  const [only] = kinds;
+  return kinds.size === 1 && only !== undefined ? only : "called";
 }
 
 /** Everything that happened, by time; what happened in the same millisecond in the order it was told. */
