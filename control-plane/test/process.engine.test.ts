@@ -53,14 +53,14 @@ class Process {
     this.#rest = `http://${HOST}:${restPort}`;
   }
 
-  static async on(etcd: Engine, redis: Engine, limits: object = {}): Promise<Process> {
+  static async on(etcd: Engine, redis: Engine, limits: object = {}, replicaId = "cp-1"): Promise<Process> {
     const dir = mkdtempSync(join(tmpdir(), "tollgate-cp-"));
     const [grpcPort, restPort] = [await freePort(), await freePort()];
     writeFileSync(
       join(dir, "control-plane.json"),
       JSON.stringify({
         regionId: "eu",
-        replicaId: "cp-1",
+        replicaId,
         etcd: { endpoints: [`${etcd.host}:${etcd.port}`], callTimeoutMs: 1_000 },
         redis: { host: redis.host, port: redis.port },
         grpc: { host: HOST, port: grpcPort },
@@ -287,11 +287,56 @@ describe("the control-plane process", { skip }, () => {
     await region.apply();
     await region.ready("queues", true);
     assert.equal(await region.end("SIGTERM"), 0, region.output);
-    const next = own(await Process.on(etcd, redis));
-    const config = join(next.dir, "control-plane.json");
-    writeFileSync(config, readFileSync(config, "utf8").replace('"cp-1"', '"cp-2"'));
+    const next = own(await Process.on(etcd, redis, {}, "cp-2"));
     await next.start();
     await next.ready("queues", true);
+  });
+
+  test("the owner killed: another replica has the queues within the lease, and the caller is offered in the old place", async () => {
+    const limits = { leaseTtlSeconds: 2 };
+    const owner = own(await Process.on(etcd, redis, limits, "cp-3"));
+    await owner.start();
+    await owner.apply();
+    await owner.ready("queues", true);
+    const pop = own(owner.pop());
+    const routing = pop.route();
+    await routing.hear(welcomeIn, "welcome");
+    for (const agent of ["alice", "bob"]) await owner.ask("POST", `/v1/tenants/acme/agents/${agent}/sign-out`);
+    const [late, early] = [contact("late", 10_000), contact("early", 50_000)];
+    for (const one of [late, early]) routing.say({ report: { $case: "enqueue", value: one } });
+    await routing.hear((d) => (queuedIn(d)?.contactId === "early" ? true : undefined), "the place of early");
+
+    const heir = own(await Process.on(etcd, redis, limits, "cp-4"));
+    await heir.start();
+    await heir.apply();
+    assert.equal((await heir.available("alice")).body.code, "shard.not-owned");
+    await owner.end("SIGKILL");
+    await heir.ready("queues", true);
+    const rejoined = own(heir.pop()).route([late, early]);
+    await rejoined.hear(welcomeIn, "welcome");
+    assert.equal((await heir.available("alice")).status, 200);
+    assert.equal((await rejoined.hear(offerIn, "offer")).contactId, "early");
+  });
+
+  test("Redis hangs: an offer does not wait for it", async () => {
+    const region = own(await Process.on(etcd, redis, { leaseTtlSeconds: 2 }, "cp-5"));
+    await region.start();
+    await region.apply();
+    await region.ready("queues", true);
+    for (const agent of ["alice", "bob"]) await region.ask("POST", `/v1/tenants/acme/agents/${agent}/sign-out`);
+    const routing = own(region.pop()).route();
+    await routing.hear(welcomeIn, "welcome");
+    redis.freeze(true);
+    try {
+      await region.available("bob");
+      const askedAtMs = Date.now();
+      routing.say({ report: { $case: "enqueue", value: contact("c8", 0) } });
+      await routing.hear(offerIn, "offer");
+      assert.ok(Date.now() - askedAtMs < 1_500, `took ${Date.now() - askedAtMs} ms`);
+    } finally {
+      redis.freeze(false);
+    }
+    await region.ready("redis", true);
   });
 
   test("a bad configuration lists every mistake, an address in use is named", async () => {

@@ -39,6 +39,9 @@ for i = 4, #ARGV, 6 do
       redis.call('HSET', head, 'firstAt', at, 'tenantId', tenant)
       redis.call('ZADD', p .. ':contacts', at, contact)
       redis.call('ZADD', p .. ':contacts:' .. tenant, at, contact)
+      local oldest = '(' .. string.format('%.0f', tonumber(at) - tonumber(retention) * 1000)
+      redis.call('ZREMRANGEBYSCORE', p .. ':contacts:' .. tenant, '-inf', oldest)
+      redis.call('ZREMRANGEBYSCORE', p .. ':contacts', '-inf', oldest)
     end
     if record ~= '' then redis.call('HSET', head, 'record', record) end
     redis.call('EXPIRE', events, retention)

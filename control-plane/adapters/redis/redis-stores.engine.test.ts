@@ -45,6 +45,18 @@ describe("Redis", { skip }, () => {
     return { store: new RedisContactEventStore(redis, limits), close };
   });
 
+  test("an index holds nobody who is past the retention", async () => {
+    await redis.flushall();
+    const limits = { contactsMax: 30, retentionSeconds: 60, eventsInStreamMax: 100, decisionsMax: 4 };
+    const store = new RedisContactEventStore(redis, limits);
+    const at = (id: string, atUnixMs: number) => ({
+      ...{ id, callId: asId<"call">(id), tenantId: ACME, sequence: 1, atUnixMs, name: "call.arrived", fields: {} },
+    });
+    await store.publish([at("old", 1_800_000_000_000), at("new", 1_800_000_060_001)]);
+    assert.deepEqual(await redis.zrange("tollgate:v1:contacts:acme", "0", "-1"), ["new"]);
+    assert.deepEqual(await redis.zrange("tollgate:v1:contacts", "0", "-1"), ["new"]);
+  });
+
   test("another shape of shard is not guessed at", async () => {
     await redis.hset("tollgate:v1:shard:acme", { epoch: "1", state: '{"format":99}' });
     const loaded = await new RedisQueueShardStore(redis).load(ACME);
