@@ -24,13 +24,17 @@ import { Applications, isSameSecret } from "./applications.ts";
 import { Counters, methodLabel } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
 import type { Shell } from "./shell.ts";
-import { type Alarm, TimerWheel } from "./timer-wheel.ts";
+import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
 import { UserAgentClient } from "./user-agent-client.ts";
 import { UserAgentServer } from "./user-agent-server.ts";
 
 /** drachtio-srf asks for at least v0.8.2 before it pings. */
 export const PROTOCOL_VERSION = "v0.9.10-tollgate";
+
+/** A connection that does not say who it is would keep others out. */
+const AUTHENTICATE_WITHIN_MS = 5_000;
+const ADMITTED_MAX = 10_000;
 
 export interface EndpointSettings {
   readonly secret: string;
@@ -66,6 +70,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #client: UserAgentClient;
   readonly #server: UserAgentServer;
   #sources: BlockList | undefined;
+  /** What the list said of an address: it looks at every entry each time. */
+  readonly #admitted = new Map<string, boolean>();
   #lastMessage: SipMessage | undefined;
   #lastText = "";
   #second = -1;
@@ -128,7 +134,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   admits(address: string): boolean {
     const sources = this.#sources;
-    if (sources === undefined || sources.check(address, address.includes(":") ? "ipv6" : "ipv4")) return true;
+    if (sources === undefined) return true;
+    let admitted = this.#admitted.get(address);
+    if (admitted === undefined) {
+      admitted = sources.check(address, address.includes(":") ? "ipv6" : "ipv4");
+      if (this.#admitted.size >= ADMITTED_MAX) this.#admitted.clear();
+      this.#admitted.set(address, admitted);
+    }
+    if (admitted) return true;
     this.counters.add("dropped", 'reason="unknown-source"');
     return false;
   }
@@ -200,6 +213,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   onOpen(link: ApplicationLink): void {
     this.#applications.open(link);
+    const stranger: TimerOwner = {
+      onTimer: () => {
+        if (!this.#applications.isAuthenticated(link)) link.close();
+      },
+    };
+    this.wheel.start(stranger, "authenticate", AUTHENTICATE_WITHIN_MS);
   }
 
   onPayload(link: ApplicationLink, payload: string): void {
@@ -286,7 +305,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       return;
     }
     const all = this.#applications.tellSources(link, allow);
-    if (this.#sources !== undefined) this.#sources = blockOf(all);
+    if (this.#sources !== undefined) {
+      this.#sources = blockOf(all);
+      this.#admitted.clear();
+    }
     link.send(report.done(id, commandId));
   }
 

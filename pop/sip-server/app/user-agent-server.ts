@@ -222,7 +222,10 @@ export class UserAgentServer {
       return;
     }
     if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? this.#shell.ids.tag();
-    const extra = responseHeaders(draft, request, point, isReliable);
+    const extra = responseHeaders(draft, request, point, {
+      reliable: isReliable,
+      contact: pending.entry?.dialog.localContact ?? "",
+    });
     if (isReliable) extra.push(header("RSeq", "rseq", String(pending.nextRseq)));
     const response = responseTo(request, {
       status,
@@ -330,6 +333,8 @@ export class UserAgentServer {
     if (!isSuccess) return true;
     if (isDialogMaking && pending.startsDialog) entry.dialog = confirmed(entry.dialog, response);
     if (refreshesTarget(request.method)) entry.dialog = refreshed(entry.dialog, request);
+    const localContact = headerValue(response, "contact");
+    if (localContact !== undefined) entry.dialog = { ...entry.dialog, localContact };
     return true;
   }
 

@@ -192,14 +192,15 @@ scenario("a second 200, of another fork, is acknowledged and ended (RFC 3261 §1
 
 scenario("re-INVITE of the callee, of the application, INFO both ways, UPDATE", async (stage) => {
   const bob = await stage.udpPeer();
-  const { answered, invite } = await callTo(stage, bob);
+  const { answered, invite } = await callTo(stage, bob, { callingNumber: "77" });
   bob.respond(invite, 200, "OK", { body: SDP });
   const dialog = await answered;
   await bob.next(aRequest("ACK"));
+  const contact = `sip:77@127.0.0.1:${stage.udpPort}`;
 
   dialog.on("modify", (_req, res) => res.send(200, { body: SDP }));
   bob.requestTo(invite, "INVITE", 10, { body: SDP.replace("40000", "40010") });
-  await bob.next(aResponse(200, "INVITE"));
+  assert.equal(headerValue(await bob.next(aResponse(200, "INVITE")), "contact"), contact);
   const acknowledged = event(dialog, "ack");
   bob.requestTo(invite, "ACK", 10);
   await acknowledged;
@@ -209,6 +210,12 @@ scenario("re-INVITE of the callee, of the application, INFO both ways, UPDATE", 
   bob.respond(second, 200, "OK", { body: SDP });
   assert.equal(await modified, SDP);
   assert.equal((await bob.next(aRequest("ACK"))).cseq.number, second.cseq.number);
+
+  const update = dialog.request({ method: "UPDATE" });
+  const updating = await bob.next(aRequest("UPDATE"));
+  assert.equal(headerValue(updating, "contact"), contact);
+  bob.respond(updating, 200, "OK");
+  await update;
 
   const info = dialog.request({ method: "INFO", body: "1", headers: { "Content-Type": "application/dtmf" } });
   bob.respond(await bob.next(aRequest("INFO")), 200, "OK");

@@ -88,7 +88,7 @@ export function requestInDialog(
     header("CSeq", "cseq", `${cseq} ${draft.method}`),
   ];
   if (NAMES_A_TARGET.has(draft.method))
-    headers.push(header("Contact", "contact", contactFor(draft, point, draft.method) ?? dialog.localContact));
+    headers.push(header("Contact", "contact", contactInDialog(draft, point, dialog.localContact)));
   pushGiven(headers, draft, OURS_IN_REQUEST, point);
   pushBody(headers, draft, contentType);
   const { callId, localTag, remoteTag } = dialog;
@@ -98,14 +98,23 @@ export function requestInDialog(
   });
 }
 
-/** What an application adds to a response; Contact is ours when it gave none and the response needs one. */
-export function responseHeaders(draft: ResponseDraft, to: SipRequest, point: ListenPoint, reliable: boolean): Header[] {
+/**
+ * What an application adds to a response; Contact is ours when it gave none and the response needs one.
+ *
+ * @param contact the dialog's so far; empty when there is no dialog yet
+ */
+export function responseHeaders(
+  draft: ResponseDraft,
+  to: SipRequest,
+  point: ListenPoint,
+  { reliable, contact }: { readonly reliable: boolean; readonly contact: string },
+): Header[] {
   const headers: Header[] = [];
   const given = headerValue(draft, "contact");
   const makesDialog = to.method === "INVITE" || to.method === "SUBSCRIBE" || to.method === "UPDATE";
   if (given !== undefined) headers.push(header("Contact", "contact", ourAddress(given, point, true)));
   else if (makesDialog && (reliable || (draft.status > 100 && draft.status < 300)))
-    headers.push(header("Contact", "contact", `<${contactUriOf(point)}>`));
+    headers.push(header("Contact", "contact", contactInDialog(draft, point, contact)));
   pushGiven(headers, draft, OURS_IN_RESPONSE, point);
   const contentType = contentTypeOf(draft) ?? "application/octet-stream";
   if (draft.body !== "") headers.push(header("Content-Type", "content-type", contentType));
@@ -141,6 +150,13 @@ function contactFor(draft: Draft, point: ListenPoint, method: string): string | 
   const given = headerValue(draft, "contact");
   if (given !== undefined) return ourAddress(given, point, true);
   return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point)}>` : undefined;
+}
+
+/** What the dialog has been called by so far stays its name, unless the application says otherwise. */
+function contactInDialog(draft: Draft, point: ListenPoint, known: string): string {
+  const given = headerValue(draft, "contact");
+  if (given !== undefined) return ourAddress(given, point, true);
+  return known === "" ? `<${contactUriOf(point)}>` : known;
 }
 
 /** `@localhost` stands for whichever address of ours is used. */
