@@ -5,6 +5,8 @@ import { FilePromptStore } from "../../pop/adapters/prompts/prompt-store.ts";
 import { decodeG711 } from "../../pop/core/media/g711.ts";
 import type { Prompt } from "../../pop/core/media/prompt.ts";
 
+const SAMPLES_PER_MS = 8;
+
 export class ReferenceAudio {
   readonly #store: FilePromptStore;
 
@@ -21,10 +23,10 @@ export class ReferenceAudio {
   }
 }
 
-/** The same audio as a player that repeats it sends it: a piece heard across the seam is found too. */
-export function looped(audio: Int16Array, samplesMin: number): Int16Array {
-  const times = Math.ceil(samplesMin / Math.max(1, audio.length)) + 1;
-  const out = new Int16Array(audio.length * times);
-  for (let at = 0; at < times; at++) out.set(audio, at * audio.length);
+/** The first `ms` of audio that is played over and over. */
+export function beginning(audio: Int16Array, ms: number): Int16Array {
+  const out = new Int16Array(ms * SAMPLES_PER_MS);
+  for (let at = 0; at < out.length && audio.length > 0; at += audio.length)
+    out.set(audio.subarray(0, Math.min(audio.length, out.length - at)), at);
   return out;
 }

@@ -12,10 +12,10 @@ import {
   startRegion,
 } from "../../cli/up/start-region.ts";
 import { eventually, Operator } from "../demo/operator.ts";
+import { OwnStall } from "../phones/own-stall.ts";
 import type { PhoneCall } from "../phones/phone-call.ts";
 import { type DialOptions, SipPhone } from "../phones/sip-phone.ts";
 import type { WhenCalled } from "../phones/when-called.ts";
-import { OwnStall } from "./own-stall.ts";
 import { CARRIER, documents, TENANT, TONES, writePrompts } from "./tenant.ts";
 
 const REGION = "eu";
