@@ -94,6 +94,8 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
 
   calls.restore();
   await signalling.start(calls);
+  // What an earlier process of ours has left at the relay; if it is away just now, its own time-out takes them.
+  void relay.releaseStrangers((call) => calls.knows(call));
   routing.start(calls);
   link.start(calls);
   health.start();

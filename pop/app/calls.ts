@@ -240,6 +240,10 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#world.routing.report({ kind: "offer-failed", offerId, contactId, failure: "contact-gone", sipStatus: 0 });
   }
 
+  knows(call: CallId): boolean {
+    return this.#runners.has(call);
+  }
+
   workerBack(): void {
     for (const runner of this.#runners.values()) runner.handle({ kind: "worker-back" });
   }

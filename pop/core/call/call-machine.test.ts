@@ -208,3 +208,7 @@ test("property: whatever happens, in whatever order, a call keeps its invariants
     { numRuns: 2_000 },
   );
 });
+
+test("an offer withdrawn a moment after the agent answered: they talk all the same", () => {
+  assert.match(story([...RINGING, "leg 1 answers", "offer 1 withdrawn"]), /withdrawn -> \n$/);
+});

@@ -9,19 +9,20 @@
 //   (e) media is released when the call ends.
 
 import { asId, type LegId } from "../../../kernel/ids.ts";
-import { impossible, type Step } from "../../../kernel/step.ts";
+import { impossible } from "../../../kernel/step.ts";
 import type { UnixMs } from "../../../kernel/units.ts";
 import { judge } from "../failure/judge.ts";
 import type { FlowEffect, FlowInput } from "../ivr/flow-execution.ts";
 import { type FlowStep, startFlow, stepFlow } from "../ivr/flow-machine.ts";
 import { type MediaAddresses, showAddress } from "../media/addresses.ts";
 import type { Sdp } from "../media/sdp.ts";
-import type { CallContext, CallEffect, CallInput, CallNote, CallTimer } from "./call-execution.ts";
-import type { CallBasics, CallPhase, CallState, FarLeg, OpenSegment, Party, Running } from "./call-state.ts";
-import type { ContactRecord, EndedBy, MediaLegRecord, Segment } from "./contact-record.ts";
-import type { RoutingDirective, RoutingReport } from "./contact-routing.ts";
-
-export type CallStep = Step<CallState, CallEffect>;
+import { dropFarLeg, endCall, ended, hangUpAndEnd, offerGone, type PlacedLeg } from "./call-end.ts";
+import type { CallContext, CallInput, CallTimer } from "./call-execution.ts";
+import type { CallBasics, CallPhase, CallState, FarLeg, Party, Running } from "./call-state.ts";
+import type { CallStep } from "./call-step.ts";
+import type { EndedBy } from "./contact-record.ts";
+import type { RoutingDirective } from "./contact-routing.ts";
+import { closeSegment, Turn } from "./turn.ts";
 
 /** For a media worker to be started again and found: some 600 ms. Longer is dead air, and the flow takes its failure path. */
 const WORKER_WAIT_MS = 3_000;
@@ -281,7 +282,7 @@ function directed(turn: Turn, run: Running, directive: RoutingDirective): void {
     case "offer-withdrawn": {
       const { far } = run;
       if (far.name === "none" || far.party.kind !== "agent" || far.party.offerId !== directive.offerId) return;
-      if (far.name === "talking") return; // too late: they talk
+      if (far.name === "joining" || far.name === "talking") return; // too late: the agent has answered
       turn.note("queue", `offer to ${far.party.agentId} withdrawn`, directive.reason);
       return dropFarLeg(turn, far, "withdrawn");
     }
@@ -289,14 +290,6 @@ function directed(turn: Turn, run: Running, directive: RoutingDirective): void {
       return impossible(directive);
   }
 }
-
-const offerGone = (turn: Turn, { offerId }: Extract<RoutingDirective, { kind: "offer" }>): RoutingReport => ({
-  kind: "offer-failed",
-  offerId,
-  contactId: turn.state.basics.id,
-  failure: "contact-gone",
-  sipStatus: 0,
-});
 
 // ---- the leg that we place ----
 
@@ -307,7 +300,6 @@ function placeLeg(turn: Turn, run: Running, party: Party): void {
 }
 
 type FarLegInput = Extract<CallInput, { readonly leg: LegId }>;
-type PlacedLeg = Exclude<FarLeg, { name: "none" }>;
 
 /** What is said of a leg that is no longer ours changes nothing: the adapter ends late answers by itself. */
 function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
@@ -432,26 +424,6 @@ function farLeft(turn: Turn, far: Extract<FarLeg, { name: "talking" }>, reason: 
   feedFlow(turn, { kind: "transfer-ended" }, "agent");
 }
 
-/** Ends a leg that is not talking, whoever wants it; the region asked for it or the caller is no longer there. */
-function dropFarLeg(turn: Turn, far: PlacedLeg, outcome: string): void {
-  turn.stop("call.ring");
-  turn.ringingOver(far, outcome);
-  if (far.name === "ringing") turn.do({ kind: "cancel-leg", leg: far.leg });
-  if (far.name === "joining") turn.do({ kind: "hang-up", side: far.leg, code: outcome });
-  turn.do({ kind: "park", leg: far.leg });
-  turn.run({ far: { name: "none" } });
-  if (far.party.kind === "agent") {
-    const { offerId } = far.party;
-    turn.report({
-      kind: "offer-failed",
-      offerId,
-      contactId: turn.state.basics.id,
-      failure: "contact-gone",
-      sipStatus: 0,
-    });
-  }
-}
-
 // ---- the flow ----
 
 /** @param endedBy who, should the flow disconnect in answer to this */
@@ -548,168 +520,3 @@ function reofferSettled(turn: Turn, input: Extract<CallInput, { kind: "reoffer-a
 }
 
 const farSdpOf = (far: FarLeg): Sdp | undefined => (far.name === "talking" ? far.farSdp : undefined);
-
-// ---- the end ----
-
-function hangUpAndEnd(turn: Turn, endedBy: EndedBy, code: string): void {
-  turn.do({ kind: "hang-up", side: "caller", code });
-  endCall(turn, endedBy, code);
-}
-
-function endCall(turn: Turn, endedBy: EndedBy, endCode: string): void {
-  const { phase, basics } = turn.state;
-  const answeredAtUnixMs = phase.name === "running" || phase.name === "answering" ? phase.answeredAtUnixMs : undefined;
-  if (phase.name === "running") {
-    const { far, place } = phase;
-    const { id, tenantId } = basics;
-    if (far.name === "talking") {
-      turn.do({ kind: "hang-up", side: far.leg, code: endCode });
-      if (far.party.kind === "agent")
-        turn.report({ kind: "agent-released", offerId: far.party.offerId, contactId: id });
-    } else if (far.name !== "none") dropFarLeg(turn, far, "abandoned");
-    if (place.name !== "none") {
-      const reason = endedBy === "caller" ? "abandoned" : "released";
-      turn.report({ kind: "cancel", contactId: id, tenantId, reason });
-      turn.tell("queue.left", { queueId: place.queueId, reason });
-    }
-    closeSegment(turn, endCode === "normal" ? "ended" : endCode, undefined);
-  }
-  for (const timer of ALL_TIMERS) turn.stop(timer);
-  turn.do({ kind: "release-media" });
-  turn.note("call", `ended by ${endedBy}`, endCode);
-  const record: ContactRecord = {
-    contactId: basics.id,
-    tenantId: basics.tenantId,
-    regionId: turn.ctx.regionId,
-    popId: turn.ctx.popId,
-    hostId: turn.ctx.hostId,
-    trunkId: basics.trunkId,
-    entryPointId: basics.entryPointId,
-    flowId: basics.flowId,
-    flowVersion: basics.flowVersion,
-    callingNumber: basics.callingNumber,
-    calledNumber: basics.calledNumber,
-    arrivedAtUnixMs: basics.arrivedAtUnixMs,
-    answeredAtUnixMs,
-    endedAtUnixMs: turn.now,
-    endedBy,
-    endCode,
-    segments: turn.state.segments,
-    media: turn.state.media,
-  };
-  turn.tell("call.ended", { endedBy, endCode }, record);
-  turn.phase({ name: "ended" });
-  turn.do({ kind: "ended", call: basics.id, record });
-}
-
-const ALL_TIMERS: readonly CallTimer[] = [
-  "flow.input",
-  "flow.message",
-  "flow.wait",
-  "call.setup",
-  "call.ack",
-  "call.ring",
-  "call.routing",
-  "call.worker",
-  "call.limit",
-];
-
-/** A region that offers us a contact which is gone must hear it, or the agent stays reserved. */
-function ended(turn: Turn, input: CallInput): void {
-  if (input.kind === "directed" && input.directive.kind === "offer") turn.report(offerGone(turn, input.directive));
-}
-
-/** Ends the segment at hand and opens the next; `next` undefined: none follows. */
-function closeSegment(
-  turn: Turn,
-  outcome: string,
-  next: OpenSegment["kind"] | undefined,
-  who: Pick<OpenSegment, "queueId" | "agentId"> = { queueId: undefined, agentId: undefined },
-): void {
-  const run = turn.runningOrNone();
-  if (run === undefined) return;
-  turn.segment({ ...run.current, endedAtUnixMs: turn.now, outcome });
-  if (next !== undefined) turn.run({ current: { kind: next, startedAtUnixMs: turn.now, ...who } });
-}
-
-/** One step at work: the state as it changes, and the effects so far. Lives no longer than the step. */
-class Turn {
-  readonly ctx: CallContext;
-  readonly now: UnixMs;
-  #state: CallState;
-  readonly #effects: CallEffect[] = [];
-
-  constructor(ctx: CallContext, now: UnixMs, state: CallState) {
-    this.ctx = ctx;
-    this.now = now;
-    this.#state = state;
-  }
-
-  get state(): CallState {
-    return this.#state;
-  }
-
-  done(): CallStep {
-    return { state: this.#state, effects: this.#effects };
-  }
-
-  do(effect: CallEffect): void {
-    this.#effects.push(effect);
-  }
-
-  phase(phase: CallPhase): void {
-    this.#state = { ...this.#state, phase };
-  }
-
-  runningOrNone(): Running | undefined {
-    return this.#state.phase.name === "running" ? this.#state.phase : undefined;
-  }
-
-  /** Changes what is running; nothing, when the call has ended meanwhile. */
-  run(change: Partial<Running>): void {
-    if (this.#state.phase.name === "running") this.phase({ ...this.#state.phase, ...change });
-  }
-
-  start(timer: CallTimer, afterMs: number): void {
-    this.do({ kind: "start-timer", timer, afterMs });
-  }
-
-  stop(timer: CallTimer): void {
-    this.do({ kind: "stop-timer", timer });
-  }
-
-  report(report: RoutingReport): void {
-    this.do({ kind: "report", report });
-  }
-
-  note(kind: CallNote["kind"], what: string, why: string): void {
-    this.do({ kind: "note", note: { kind, what, why } });
-  }
-
-  tell(name: string, fields: Readonly<Record<string, string>>, record?: ContactRecord): void {
-    const { basics, eventCount: sequence } = this.#state;
-    this.#state = { ...this.#state, eventCount: sequence + 1 };
-    const event = { id: `${basics.id}/${sequence}`, callId: basics.id, tenantId: basics.tenantId, sequence };
-    this.do({ kind: "tell", event: { ...event, atUnixMs: this.now, name, fields, record } });
-  }
-
-  segment(segment: Segment): void {
-    this.#state = { ...this.#state, segments: [...this.#state.segments, segment] };
-  }
-
-  ringingOver(far: FarLeg, outcome: string): void {
-    if (far.name === "none" || far.name === "talking") return;
-    const { party, sinceUnixMs } = far;
-    const who =
-      party.kind === "agent"
-        ? { queueId: party.queueId, agentId: party.agentId }
-        : { queueId: undefined, agentId: undefined };
-    this.segment({ kind: "ringing", startedAtUnixMs: sinceUnixMs, endedAtUnixMs: this.now, ...who, outcome });
-  }
-
-  tookMedia(leg: MediaLegRecord["leg"], path: MediaAddresses["caller"], codec: string): void {
-    const entry = { leg, localAddress: showAddress(path.relay), remoteAddress: showAddress(path.remote), codec };
-    this.#state = { ...this.#state, media: [...this.#state.media, entry] };
-    this.note("media", `${leg} leg at ${entry.localAddress}`, `other end ${entry.remoteAddress}, ${codec}`);
-  }
-}

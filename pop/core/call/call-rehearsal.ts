@@ -4,8 +4,9 @@
 import { asId } from "../../../kernel/ids.ts";
 import type { Flow } from "../ivr/flow.ts";
 import type { CallContext, CallEffect, CallInput } from "./call-execution.ts";
-import { type CallStep, startCall, stepCall } from "./call-machine.ts";
+import { startCall, stepCall } from "./call-machine.ts";
 import type { CallBasics, CallState } from "./call-state.ts";
+import type { CallStep } from "./call-step.ts";
 import type { RoutingDirective } from "./contact-routing.ts";
 
 const SUPPORT: Flow = {
