@@ -418,3 +418,29 @@ scenario("UTF-8 and long headers pass through both ways, byte for byte", async (
   assert.equal(headerValue(answer, "content-length"), "7");
   call.ack();
 });
+
+scenario(
+  "at its bound the server refuses new calls, and the calls it has go on",
+  async (stage) => {
+    const srf = await stage.application();
+    srf.invite((req, res) => void srf.createUAS(req, res, { localSdp: SDP }));
+    const alice = await stage.udpPeer();
+    const calls: Call[] = [];
+    for (let count = 0; count < 10; count++) {
+      const call = alice.call(`sip:answer@127.0.0.1:${stage.udpPort}`);
+      call.invite();
+      await call.answered();
+      call.ack();
+      calls.push(call);
+    }
+    const refused = alice.call(`sip:answer@127.0.0.1:${stage.udpPort}`);
+    refused.invite();
+    refused.ackFailure(await alice.next(aResponse(503, "INVITE")));
+    calls[0]?.request("BYE");
+    await alice.next(aResponse(200, "BYE"));
+    const taken = alice.call(`sip:answer@127.0.0.1:${stage.udpPort}`);
+    taken.invite();
+    await taken.answered();
+  },
+  { dialogsMax: 10 },
+);
