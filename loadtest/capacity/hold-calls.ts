@@ -19,7 +19,7 @@ export async function holdCalls(
   calls: number,
   started: (traffic: RunningTraffic) => void,
 ): Promise<Held> {
-  const pids = region.pids();
+  const pids = region.pids;
   const doors = new Map<Part, Inspected>();
   for (const part of NODE_PARTS) {
     const { name, pid } = region.running.processes().find(({ name }) => name.split("/").at(-1) === part) ?? {};

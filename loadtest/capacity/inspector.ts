@@ -1,5 +1,6 @@
-// Node's own inspector, opened in a running process by SIGUSR1 and closed again: to collect its garbage before its memory
-// is read, and to sample where its CPU time goes. The process runs as always until then.
+// Node's own inspector, opened in a running process by SIGUSR1: to collect its garbage before its memory is read, and to
+// sample where its CPU time goes. The process runs as always until then. The door stays open once it is: closing it from
+// within (node:inspector's close) while our connection ends has been seen to kill the process.
 
 import type { CpuProfile } from "./self-times.ts";
 
@@ -11,14 +12,19 @@ const ANSWER_MS_MAX = 10_000;
 /** Hears, in what the processes write, where their inspectors listen. */
 export class InspectorDoors {
   readonly #waiting = new Map<string, (url: string) => void>();
+  readonly #urls = new Map<string, string>();
 
   hear(process: string, line: string): void {
     const url = LISTENING.exec(line)?.[1];
-    if (url !== undefined) this.#waiting.get(process)?.(url);
+    if (url === undefined) return;
+    this.#urls.set(process, url);
+    this.#waiting.get(process)?.(url);
   }
 
   /** @throws Error when it does not open in time */
   async open(name: string, pid: number): Promise<Inspected> {
+    const known = this.#urls.get(name);
+    if (known !== undefined) return Inspected.connect(known);
     const url = await new Promise<string>((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${name}: its inspector did not open`)), ANSWER_MS_MAX);
       this.#waiting.set(name, (heard) => {
@@ -75,10 +81,11 @@ export class Inspected {
     return profile;
   }
 
-  /** Shuts the door behind us, in the process as well. */
-  async close(): Promise<void> {
-    await this.#evaluate("void setTimeout(() => process.getBuiltinModule('node:inspector').close(), 0)");
-    this.#socket.close();
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#socket.addEventListener("close", () => resolve(), { once: true });
+      this.#socket.close();
+    });
   }
 
   async #evaluate(expression: string): Promise<unknown> {

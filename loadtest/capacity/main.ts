@@ -115,8 +115,8 @@ async function run(flags: Flags): Promise<number> {
 }
 
 async function measured(flags: Flags, region: CapacityRegion, plan: RunPlan, watch: RunWatch): Promise<number> {
-  const { run, outOfTime } = await runCapacity(region, plan, watch);
-  const verdict = verdictOf(run.steps, outOfTime);
+  const { run, ended } = await runCapacity(region, plan, watch);
+  const verdict = verdictOf(run.steps, ended);
   const { machine, held, profile } = run;
   const paint = paintFor(process.stdout);
   print(
@@ -134,6 +134,7 @@ async function measured(flags: Flags, region: CapacityRegion, plan: RunPlan, wat
           verdictLine(verdict, paint),
         ].join("\n"),
   );
+  if (!verdict.worked) process.stderr.write(`logs: ${region.running.addresses.logs}\n`);
   return verdict.worked ? EXIT.ok : EXIT.failed;
 }
 
@@ -151,7 +152,7 @@ async function sampled(flags: Flags, region: CapacityRegion, plan: RunPlan, watc
           ...processes.map(({ name, times }) => selfTimeTable(name, times, paint)),
         ].join("\n"),
   );
-  return verdictOf([step]).worked ? EXIT.ok : EXIT.failed;
+  return verdictOf([step], "done").worked ? EXIT.ok : EXIT.failed;
 }
 
 function print(text: string): void {

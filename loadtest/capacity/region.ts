@@ -23,7 +23,8 @@ export interface CapacityRegion {
   readonly target: string;
   readonly folder: string;
   readonly doors: InspectorDoors;
-  pids(): ReadonlyMap<Part, number>;
+  /** As they were started: one that is started anew in mid-run has spoilt the run. */
+  readonly pids: ReadonlyMap<Part, number>;
   /** Calls that the host has at this moment. */
   callsUp(): Promise<number>;
 }
@@ -78,13 +79,12 @@ async function ready(running: RunningRegion, doors: InspectorDoors): Promise<Out
     target: `${host.address}:${host.sipPort}`,
     folder: join(running.addresses.dataDir, "sipp"),
     doors,
-    pids: () =>
-      new Map(
-        running.processes().flatMap(({ name, pid }) => {
-          const part = partOf(name);
-          return part === undefined || pid === undefined ? [] : [[part, pid] as const];
-        }),
-      ),
+    pids: new Map(
+      running.processes().flatMap(({ name, pid }) => {
+        const part = partOf(name);
+        return part === undefined || pid === undefined ? [] : [[part, pid] as const];
+      }),
+    ),
     callsUp: async () => (await operator.calls(HOST_ID)).length,
   });
 }

@@ -9,7 +9,7 @@ import { look, usedBetween } from "./process-usage.ts";
 import type { CapacityRegion } from "./region.ts";
 import { type RunningTraffic, runStep, type StepPlan, until } from "./run-step.ts";
 import { type SelfTimes, selfTimes } from "./self-times.ts";
-import { isLast, judgeStep } from "./verdict.ts";
+import { isLast, judgeStep, type RunEnd } from "./verdict.ts";
 
 export interface RunPlan {
   readonly profile: ProfileName;
@@ -38,7 +38,7 @@ export async function runCapacity(
   region: CapacityRegion,
   plan: RunPlan,
   watch: RunWatch,
-): Promise<{ run: Run; outOfTime: boolean }> {
+): Promise<{ run: Run; ended: RunEnd }> {
   const { profile, seconds, warmUpSeconds, holdMs, heldCalls } = plan;
   const startedAt = new Date().toISOString();
   const idleCpuMsPerSecond = await idle(region);
@@ -46,26 +46,28 @@ export async function runCapacity(
     runStep(region, { profile, callsPerSecond: 1, seconds, warmUpSeconds, holdMs, ...over }, watch.started);
 
   let held: Held | undefined;
-  if (heldCalls > 0) {
-    watch.say(`cold start: ${COLD_START.callsPerSecond} calls/s for ${COLD_START.seconds} s, not counted`);
-    await step(COLD_START);
-    watch.say(`memory: bringing up ${heldCalls} calls and holding them`);
-    held = await holdCalls(region, profile, heldCalls, watch.started);
-  }
-
   const steps: Step[] = [];
-  let outOfTime = false;
-  for (const callsPerSecond of plan.rates) {
-    if (performance.now() + seconds * 1_000 > plan.untilMs) {
-      outOfTime = true;
-      break;
+  const measure = async (): Promise<RunEnd> => {
+    if (heldCalls > 0) {
+      watch.say(`cold start: ${COLD_START.callsPerSecond} calls/s for ${COLD_START.seconds} s, not counted`);
+      await step(COLD_START);
+      watch.say(`memory: bringing up ${heldCalls} calls and holding them`);
+      held = await holdCalls(region, profile, heldCalls, watch.started);
     }
-    const done = await step({ callsPerSecond });
-    steps.push(done);
-    watch.step(done);
-    if (isLast(judgeStep(done))) break;
-  }
-  return { run: { profile, startedAt, machine: machine(), idleCpuMsPerSecond, steps, held }, outOfTime };
+    for (const callsPerSecond of plan.rates) {
+      if (performance.now() + seconds * 1_000 > plan.untilMs) return "out-of-time";
+      const done = await step({ callsPerSecond });
+      steps.push(done);
+      watch.step(done);
+      if (isLast(judgeStep(done))) return "stopped";
+    }
+    return "done";
+  };
+  // What was measured until then is worth showing.
+  const ended = await measure().catch((error: unknown) => ({
+    brokenOff: error instanceof Error ? error.message : String(error),
+  }));
+  return { run: { profile, startedAt, machine: machine(), idleCpuMsPerSecond, steps, held }, ended };
 }
 
 export interface Sampled {
@@ -100,7 +102,7 @@ export async function sampleOneRate(region: CapacityRegion, plan: RunPlan, watch
 }
 
 async function idle(region: CapacityRegion): Promise<Run["idleCpuMsPerSecond"]> {
-  const pids = region.pids();
+  const pids = region.pids;
   const from = look(pids);
   await until(performance.now() + IDLE_MS);
   const used = usedBetween(from, look(pids));

@@ -115,7 +115,7 @@ export async function runStep(
     lastsMs: seconds * 1_000,
   });
   started(traffic);
-  const pids = new Map<string, number>([...region.pids(), ...traffic.pids()]);
+  const pids = new Map<string, number>([...region.pids, ...traffic.pids()]);
   const { startedAtMs } = traffic;
   const looks = [look(pids)];
   await until(startedAtMs + warmUpSeconds * 1_000);

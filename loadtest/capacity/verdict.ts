@@ -37,11 +37,9 @@ export function judgeStep(step: Step): StepJudged {
       : faults.length === 0 && rate < callsPerSecond * RATE_KEPT_MIN
         ? `SIPp kept only ${rate.toFixed(0)} of ${callsPerSecond} calls/s`
         : undefined;
-  return {
-    faults,
-    sipp,
-    cores: steady.busyShare > BUSY_SHARE_MAX ? `cores full (${percent(steady.busyShare)})` : undefined,
-  };
+  const full = steady.busyShare + steady.stolenShare > BUSY_SHARE_MAX;
+  const byOthers = percent(steady.restShare + steady.stolenShare);
+  return { faults, sipp, cores: full ? `the cores were full, ${byOthers} of them not by what is measured` : undefined };
 }
 
 export interface Verdict {
@@ -55,23 +53,29 @@ export interface Verdict {
 /** No step above this one is worth running. */
 export const isLast = (judged: StepJudged): boolean => judged.faults.length > 0 || judged.sipp !== undefined;
 
-/** @param outOfTime the steps ended because the run's time was over */
-export function verdictOf(steps: readonly Step[], outOfTime = false): Verdict {
+/** "stopped": at a step that was not clean. A message: why it was broken off. */
+export type RunEnd = "done" | "stopped" | "out-of-time" | { readonly brokenOff: string };
+
+export function verdictOf(steps: readonly Step[], ended: RunEnd): Verdict {
   const judged = steps.map((step) => ({ step, ...judgeStep(step) }));
   const clean = judged.filter((one) => !isLast(one)).at(-1)?.step.callsPerSecond ?? 0;
-  const last = judged.find(isLast);
-  const worked = judged[0] !== undefined && judged[0].faults.length === 0;
-  const full = judged.find(({ cores }) => cores !== undefined);
-  const limit = (): string => {
-    if (last === undefined && full !== undefined)
-      return `limit not found, though from ${full.step.callsPerSecond}/s on both cores were full`;
-    if (last === undefined)
-      return outOfTime ? "limit not found: time was over" : "limit not found: it is above the highest rate";
-    const why = [...last.faults, last.cores].filter((reason) => reason !== undefined).join("; ");
-    if (last.sipp !== undefined)
-      return `the step at ${last.step.callsPerSecond}/s is void, the limit was SIPp: ${[last.sipp, why].filter((text) => text !== "").join("; ")}`;
-    return `limit at ${last.step.callsPerSecond}/s: ${why}`;
-  };
+  const brokenOff = typeof ended === "object" ? ended.brokenOff : undefined;
+  const worked = brokenOff === undefined && judged[0] !== undefined && judged[0].faults.length === 0;
   const begin = clean > 0 ? `clean to ${clean} calls/s` : "no rate was clean";
-  return { worked, cleanCallsPerSecond: clean, line: steps.length === 0 ? "no step was run" : `${begin}; ${limit()}` };
+  const limit = brokenOff === undefined ? limitOf(judged, ended) : `broken off: ${brokenOff}`;
+  return { worked, cleanCallsPerSecond: clean, line: `${begin}; ${limit}` };
+}
+
+function limitOf(judged: readonly (StepJudged & { readonly step: Step })[], ended: RunEnd): string {
+  const last = judged.find(isLast);
+  if (last !== undefined) {
+    const { callsPerSecond } = last.step;
+    const why = [last.sipp, ...last.faults, last.cores].filter((reason) => reason !== undefined).join("; ");
+    return last.sipp === undefined
+      ? `limit at ${callsPerSecond}/s: ${why}`
+      : `the step at ${callsPerSecond}/s is void, its limit was SIPp: ${why}`;
+  }
+  const full = judged.find(({ cores }) => cores !== undefined);
+  if (full !== undefined) return `limit not found, though at ${full.step.callsPerSecond}/s ${full.cores}`;
+  return ended === "out-of-time" ? "limit not found: time was over" : "limit not found: above the highest rate";
 }
