@@ -93,6 +93,7 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
   server.onConnected(() => calls.workerBack());
 
   calls.restore();
+  await calls.closeLost();
   await signalling.start(calls);
   // What an earlier process of ours has left at the relay; if it is away just now, its own time-out takes them.
   void relay.releaseStrangers((call) => calls.knows(call));

@@ -35,6 +35,16 @@ export interface CallCheckpoint {
   readonly deadlinesUnixMs: Readonly<Record<string, number>>;
 }
 
+/** @returns undefined for what is no checkpoint, or one of a version that we do not know */
+export function readCheckpoint(text: string): CallState | undefined {
+  try {
+    const checkpoint = JSON.parse(text) as Partial<CallCheckpoint>;
+    return checkpoint.v === 1 ? checkpoint.state : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Inputs of one call that wait: more than this in one moment is a fault, not traffic. */
 export const CALL_INPUTS_MAX = 256;
 

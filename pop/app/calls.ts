@@ -1,7 +1,15 @@
 // All calls of this host: lets them in, finds each its flow, hands every input to the right one, and remembers
 // enough of them for those who ask.
 
-import type { CallId, PopHostId, PopId, RegionId, TenantId, TrunkId } from "../../kernel/ids.ts";
+import {
+  asId,
+  type CallId,
+  type PopHostId,
+  type PopId,
+  type RegionId,
+  type TenantId,
+  type TrunkId,
+} from "../../kernel/ids.ts";
 import type { Outcome } from "../../kernel/outcome.ts";
 import { fail, succeed } from "../../kernel/outcome.ts";
 import type { ContactRoutingHost } from "../boundary/contact-routing.ts";
@@ -11,6 +19,7 @@ import type { IncomingCall, SignallingHost } from "../boundary/sip-signalling.ts
 import type { SnapshotStore } from "../boundary/snapshot-store.ts";
 import { type AdmissionState, admit, noCalls, release } from "../core/admission/admission.ts";
 import type { CallContext, CallInput, CallLimits } from "../core/call/call-execution.ts";
+import { stepCall } from "../core/call/call-machine.ts";
 import type { CallBasics } from "../core/call/call-state.ts";
 import type { ContactRecord } from "../core/call/contact-record.ts";
 import type { HeldContacts, HeldOffer, RoutingDirective, WaitingContact } from "../core/call/contact-routing.ts";
@@ -21,7 +30,7 @@ import { type Route, routeCall } from "../core/routing/resolve-number.ts";
 import type { RoutingTable } from "../core/routing/routing-table.ts";
 import type { Snapshot } from "../core/routing/snapshot.ts";
 import { CallMedia, type MediaEngines } from "./call-media.ts";
-import { CallRunner, type RunnerWorld } from "./call-runner.ts";
+import { CallRunner, type RunnerWorld, readCheckpoint } from "./call-runner.ts";
 import { type CallJournal, Journals } from "./journal.ts";
 
 export interface CallsSettings {
@@ -98,6 +107,49 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     signalling.trustSources(compiled.value.allowList);
     log.info("snapshot.applied", { version: snapshot.version });
     return succeed(undefined);
+  }
+
+  // ---- what an earlier process has left ----
+
+  /**
+   * Calls that the last process of this host was running when it died: their dialogs are lost, so each is ended on
+   * paper, and leaves its one contact record. Resolves to how many there were.
+   */
+  async closeLost(): Promise<number> {
+    const { store, log, events, clock, routing } = this.#world;
+    const loaded = await store.load();
+    if (!loaded.ok) return 0;
+    for (const [call, text] of loaded.value) {
+      if (this.#runners.has(call)) continue;
+      store.remove(call);
+      const state = readCheckpoint(text);
+      if (state === undefined) {
+        log.error("checkpoint.unreadable", { callId: call });
+        continue;
+      }
+      const input = { kind: "signalling-lost", code: "pop.restarted" } as const;
+      for (const effect of stepCall(this.#paperContext(), state, input, clock.unixMs()).effects) {
+        if (effect.kind === "tell") void events.append([effect.event]);
+        if (effect.kind === "report") routing.report(effect.report);
+        if (effect.kind === "ended") this.#world.counted({ kind: "ended", record: effect.record });
+      }
+    }
+    if (loaded.value.size > 0) log.warn("calls.lost", { calls: loaded.value.size });
+    return loaded.value.size;
+  }
+
+  /** Enough to end a call; no flow runs in it any more. */
+  #paperContext(): CallContext {
+    const { regionId, popId, hostId, limits } = this.#settings;
+    const nothing = { id: asId<"flow">(""), tenantId: asId<"tenant">(""), version: 0, start: "", activities: {} };
+    return {
+      flow: { flow: { ...nothing, variables: {} }, defaultTreatment: [], musicOf: () => undefined },
+      regionId,
+      popId,
+      hostId,
+      limits,
+      outboundUri: () => undefined,
+    };
   }
 
   // ---- new calls ----

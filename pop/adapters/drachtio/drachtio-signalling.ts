@@ -223,7 +223,7 @@ export class DrachtioSignalling implements SipSignalling {
     this.#up = false;
     if (this.#closing || !wasUp) return;
     this.#log.error("sip-server.lost", { calls: this.#calls.size });
-    for (const call of [...this.#calls.keys()]) this.#tell(call, { kind: "signalling-lost" });
+    for (const call of [...this.#calls.keys()]) this.#tell(call, { kind: "signalling-lost", code: "sip.server-away" });
   }
 
   #sendTrusted(): void {

@@ -79,8 +79,8 @@ export type CallInput =
   | { readonly kind: "directed"; readonly directive: RoutingDirective }
   | { readonly kind: "timer"; readonly timer: CallTimer }
   | { readonly kind: "hang-up-command"; readonly code: "operator.hung-up" | "pop.drained" }
-  /** The SIP server went away, and the dialogs with it. */
-  | { readonly kind: "signalling-lost" };
+  /** The dialogs are gone: the SIP server went away, or our process did and this is the next one. */
+  | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" };
 
 export type CallEffect =
   // signalling

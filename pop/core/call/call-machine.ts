@@ -96,7 +96,7 @@ function anchoring(turn: Turn, input: CallInput): void {
       turn.do({ kind: "reject", status: 480, code: input.code, retryAfterSeconds: undefined });
       return endCall(turn, "system", input.code);
     case "signalling-lost":
-      return endCall(turn, "system", "sip.server-away");
+      return endCall(turn, "system", input.code);
     default:
       return; // nothing else can be about a call that is not answered
   }
@@ -127,7 +127,7 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
     case "hang-up-command":
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
-      return endCall(turn, "system", "sip.server-away");
+      return endCall(turn, "system", input.code);
     default:
       return;
   }
@@ -194,7 +194,7 @@ function running(turn: Turn, run: Running, input: CallInput): void {
     case "hang-up-command":
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
-      return endCall(turn, "system", "sip.server-away");
+      return endCall(turn, "system", input.code);
     case "caller-acked":
     case "anchored":
     case "anchor-failed":

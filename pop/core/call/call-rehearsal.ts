@@ -137,7 +137,7 @@ export const SAID: Readonly<Record<string, CallInput>> = {
   "caller asks for an offer": { kind: "reoffered", side: "caller", request: "2", sdp: undefined },
   "re-offer answered": { kind: "reoffer-answered", side: "caller", request: "1", sdp: "HELD" },
   "operator hangs up": { kind: "hang-up-command", code: "operator.hung-up" },
-  "sip-server gone": { kind: "signalling-lost" },
+  "sip-server gone": { kind: "signalling-lost", code: "sip.server-away" },
   "answer fails": { kind: "answer-failed", detail: "unknown transaction" },
   ...Object.fromEntries(
     (

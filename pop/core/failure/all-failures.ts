@@ -21,7 +21,8 @@ export type CallEndCode =
   | "sip.answer-failed"
   | "sip.server-away"
   | "operator.hung-up"
-  | "pop.drained";
+  | "pop.drained"
+  | "pop.restarted";
 
 export type FailureCode = CallFailure["code"] | FlowFailureCode | QueueRefusalCode | TransferCode | CallEndCode;
 
@@ -151,4 +152,8 @@ export const allFailures: Readonly<Record<FailureCode, FailureEntry>> = {
   "sip.server-away": inCall("us", "Look why the SIP server stopped: its dialogs went with it."),
   "operator.hung-up": inCall("us", "Nothing: somebody asked for it."),
   "pop.drained": inCall("us", "Nothing: the drain's deadline came before the call's end; allow longer if that hurts."),
+  "pop.restarted": inCall(
+    "us",
+    "Find out why the pop process ended: its calls of that moment could not be carried on, and were closed by its successor.",
+  ),
 };

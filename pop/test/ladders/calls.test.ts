@@ -219,3 +219,24 @@ test("a checkpoint tells a twin everything: where the flow is, what plays, what 
   assert.equal(checkpoint.state.phase.playing.repeat, "forever");
   assert.ok(checkpoint.deadlinesUnixMs["call.limit"] > pop.world.unixMs());
 });
+
+test("a process that died leaves no call without its record: the next one writes it, once", async () => {
+  const died = new PaperPop(ACME);
+  const call = await inQueue(died);
+  const next = new PaperPop(ACME);
+  for (const [id, state] of died.store.written) next.store.save(id, state);
+  next.store.save(asId<"call">("broken"), "{");
+  assert.equal(await next.calls.closeLost(), 2);
+  assert.deepEqual(
+    next.records().map(({ contactId, endCode, endedBy }) => [contactId, endCode, endedBy]),
+    [[call, "pop.restarted", "system"]],
+  );
+  assert.equal(next.store.written.size, 0);
+  assert.equal(await next.calls.closeLost(), 0);
+  const numbers = [...died.events.appended, ...next.events.appended].map(({ sequence }) => sequence);
+  assert.deepEqual(
+    numbers,
+    numbers.map((_, index) => index),
+    "events go on where the dead process stopped",
+  );
+});
