@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { occupied } from "../../cli/up/ports.ts";
 import { eventually } from "../demo/operator.ts";
 import { type Caller, RegionUnderTest } from "./region-under-test.ts";
-import { documents, NUMBERS, TONES } from "./tenant.ts";
+import { NUMBERS, TONES } from "./tenant.ts";
 
 describe("a process", { concurrency: 1 }, () => {
   let region: RegionUnderTest;
@@ -33,18 +33,29 @@ describe("a process", { concurrency: 1 }, () => {
     await region.idle();
   });
 
-  test("a configuration that the POP refuses: it keeps the old one and says why; the next good one is taken", async () => {
+  test("a snapshot that the POP refuses: it keeps the old one and says why; the next good one is taken", async () => {
     const { operator, hostId } = region;
-    const before = (await operator.hosts()).find((host) => host.hostId === hostId)?.appliedVersion ?? 0;
-    // Half the internet as a trunk: well-formed, and nothing that a POP lets in.
-    const tooWide = { kind: "trunk", id: "wide", sourceCidrs: ["0.0.0.0/1"] };
-    await assert.rejects(operator.apply([tooWide], [hostId], 1_500), /not within|refused/);
-    const { call } = await region.dialAndHear(NUMBERS.announcement, "announcement");
-    call.hangUp();
+    const host = async () => (await operator.hosts()).find((one) => one.hostId === hostId);
+    const before = (await host())?.appliedVersion ?? 0;
+    // The API would refuse it; somebody with a key to the store can still write a flow that leads nowhere.
+    const key = "/tollgate/v1/tenants/e2e/flow/short";
+    const good = await etcdGet(key);
+    const write = async (text: string, version: number) => {
+      await etcdPut(key, text);
+      await etcdPut("/tollgate/v1/tenants-version", String(version));
+    };
+    await write(good.replaceAll('"next":"hang-up"', '"next":"nowhere"'), before + 1);
+    const refused = await eventually("refused", 8_000, async () => (await host())?.refused ?? undefined);
+    assert.equal(refused.version, before + 1);
+    assert.equal((await host())?.appliedVersion, before);
+    const { call } = await region.dial(NUMBERS.short);
+    await call.until("answered");
+    await region.hears(call, TONES.goodbye);
     await call.until("ended");
-    const host = (await operator.hosts()).find((one) => one.hostId === hostId);
-    assert.equal(host?.appliedVersion, before);
-    await operator.apply([...documents(), { kind: "trunk", id: "wide", delete: true }], [hostId]);
+    await write(good, before + 2);
+    await eventually("the next good one", 8_000, async () =>
+      (await host())?.appliedVersion === before + 2 ? true : undefined,
+    );
   });
 
   test("pop is told to stop with a call on it: new calls get 503, the call goes on to its own end, then it stops", async () => {
@@ -83,3 +94,21 @@ describe("a process", { concurrency: 1 }, () => {
     assert.deepEqual(await occupied(listens), []);
   });
 });
+
+const ETCD = "http://127.10.1.1:2379/v3/kv";
+const base64 = (text: string) => Buffer.from(text).toString("base64");
+
+async function etcd(path: string, body: object): Promise<unknown> {
+  const answer = await fetch(`${ETCD}/${path}`, { method: "POST", body: JSON.stringify(body) });
+  assert.equal(answer.status, 200, `etcd: ${path}`);
+  return answer.json();
+}
+
+const etcdPut = (key: string, value: string) => etcd("put", { key: base64(key), value: base64(value) });
+
+async function etcdGet(key: string): Promise<string> {
+  const { kvs } = (await etcd("range", { key: base64(key) })) as { kvs?: { value: string }[] };
+  const [found] = kvs ?? [];
+  assert.ok(found, `${key} is stored`);
+  return Buffer.from(found.value, "base64").toString();
+}
