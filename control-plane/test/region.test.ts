@@ -142,6 +142,15 @@ const contact = (id: string, waitedMs = 0) => ({
 });
 
 describe("a region", () => {
+  test("an agent's phone outside the tenant's agent networks is refused at sign-in: no POP would hear it answer", () =>
+    within(async (region) => {
+      const { status, body } = await region.ask("POST", `${AGENTS}/alice/sign-in`, {
+        address: "sip:alice@192.0.2.1:5060",
+      });
+      assert.equal(status, 422);
+      assert.equal((body as { code: string }).code, "agent.address-refused");
+    }));
+
   test("a POP that links is welcomed, gets the snapshot, and its answer is shown", () =>
     within(async (region, pop) => {
       const link = pop.link();

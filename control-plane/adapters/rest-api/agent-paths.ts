@@ -4,6 +4,7 @@ import type { Outcome } from "../../../kernel/outcome.ts";
 import type { AgentId, ControlPlaneApi, Failed, TenantId } from "../../boundary/control-plane-api.ts";
 import type { AgentChoice } from "../../core/queue/shard-messages.ts";
 import { type Contact, waitingIn } from "../../core/queue/shard-state.ts";
+import { overlap, parseCidr } from "../../core/tenancy/cidr.ts";
 import { objectOf } from "../../core/tenancy/intent.ts";
 import { knownTenant } from "./config-paths.ts";
 import { RestFailure } from "./rest-failure.ts";
@@ -35,6 +36,7 @@ export function addAgentPaths(server: FastifyInstance, api: ControlPlaneApi): vo
     },
     async ({ params, body }) => {
       const { tenantId, agentId } = knownAgent(api, params);
+      allowedAddress(api, tenantId, body.address);
       done(await api.signIn(tenantId, agentId, body.address, choice(body.state ?? "idle", body.reason ?? "signed-in")));
       return { id: agentId, ...agentView(api, tenantId, agentId) };
     },
@@ -127,6 +129,25 @@ function knownAgent(api: ControlPlaneApi, params: AgentPath): { tenantId: Tenant
   if (objectOf(api.intent().objects, tenantId, "agent", params.id) === undefined)
     throw new RestFailure("agent.unknown", `there is no agent "${params.id}"`);
   return { tenantId, agentId: asId<"agent">(params.id) };
+}
+
+/** POPs drop what comes from elsewhere: such a phone would be rung, and never heard to answer. Names are the tenant's risk. */
+function allowedAddress(api: ControlPlaneApi, tenantId: TenantId, address: string): void {
+  const [, host = ""] = /@(\[[^\]]*\]|[^:;?]+)/.exec(address) ?? [];
+  const bare = host.replace(/^\[|\]$/g, "");
+  const here = parseCidr(`${bare}/${bare.includes(":") ? 128 : 32}`);
+  const tenant = objectOf(api.intent().objects, tenantId, "tenant", tenantId);
+  if (here === undefined || tenant === undefined) return;
+  const { agentSourceCidrs } = tenant.spec;
+  const allowed = agentSourceCidrs.some((text) => {
+    const range = parseCidr(text);
+    return range !== undefined && overlap(range, here);
+  });
+  if (!allowed)
+    throw new RestFailure(
+      "agent.address-refused",
+      `${bare} is in none of the tenant's agentSourceCidrs (${agentSourceCidrs.join(", ") || "there are none"})`,
+    );
 }
 
 const choice = (name: "available" | "idle", why: string): AgentChoice =>

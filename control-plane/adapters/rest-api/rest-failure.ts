@@ -15,6 +15,7 @@ export const REST_STATUS = {
   "tenant.unknown": 404,
   "agent.unknown": 404,
   "agent.signed-out": 409,
+  "agent.address-refused": 422,
   "queue.unknown": 404,
   "shard.not-owned": 503,
   "contact.unknown": 404,

@@ -40,7 +40,13 @@ test("a sound snapshot gives every look-up a call needs", () => {
   assert.equal(table.outboundTrunk(acme, undefined)?.outboundUri, "sip:127.20.0.1:5060;transport=udp");
   assert.equal(table.outboundTrunk(globex, asId("carrier")), undefined);
   assert.equal(table.tenant(acme)?.name, "Acme");
-  assert.deepEqual(table.allowList, ["127.20.0.0/16", "2001:db8::/32", "127.20.9.0/24", "127.30.0.0/16"]);
+  assert.deepEqual(table.allowList, [
+    "127.20.0.0/16",
+    "2001:db8::/32",
+    "127.20.9.0/24",
+    "127.20.0.1/32",
+    "127.30.0.0/16",
+  ]);
 });
 
 const SOURCES: readonly (readonly [address: string, tenant: string | undefined])[] = [

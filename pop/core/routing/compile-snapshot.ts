@@ -8,7 +8,7 @@ import { checkFlow, isPromptName } from "../ivr/check-flow.ts";
 import type { Flow } from "../ivr/flow.ts";
 import { VALUE_CHARACTERS_MAX } from "../ivr/template.ts";
 import type { Prompt } from "../media/prompt.ts";
-import { type IpPrefix, parseCidr } from "./ip-address.ts";
+import { type IpPrefix, parseCidr, parseIp } from "./ip-address.ts";
 import { PrefixTable } from "./prefix-table.ts";
 import { keyOf, RoutingTable } from "./routing-table.ts";
 import type { DialledNumber, EntryPoint, Snapshot, SnapshotMistake, Tenant, Trunk } from "./snapshot.ts";
@@ -112,7 +112,12 @@ function proven(snapshot: Snapshot): Outcome<RoutingTable, readonly SnapshotMist
 
   if (more > 0) mistakes.push({ path: "", message: `and ${more} more mistakes` });
   if (mistakes.length > 0) return fail(mistakes);
-  const allowList = [...snapshot.trunks.flatMap(({ sourceCidrs }) => sourceCidrs), ...snapshot.agentSourceCidrs];
+  const allowList = [
+    ...snapshot.trunks.flatMap(({ sourceCidrs }) => sourceCidrs),
+    // Who we dial answers from there, whether or not it may call us.
+    ...snapshot.trunks.flatMap(({ outboundUri }) => addressOf(outboundUri)),
+    ...snapshot.agentSourceCidrs,
+  ];
   const { version } = snapshot;
   return succeed(
     new RoutingTable({
@@ -128,6 +133,15 @@ function proven(snapshot: Snapshot): Outcome<RoutingTable, readonly SnapshotMist
       allowList: [...new Set(allowList)],
     }),
   );
+}
+
+/** The address in an outboundUri as a CIDR of one; none where it is a name. */
+function addressOf(outboundUri: string | undefined): readonly string[] {
+  const host = /^sips?:(?:\[([0-9a-fA-F:.]+)\]|(\d+\.\d+\.\d+\.\d+))(?=[:;?]|$)/i.exec(outboundUri ?? "");
+  const address = host?.[1] ?? host?.[2];
+  const bytes = address === undefined ? undefined : parseIp(address);
+  if (address === undefined || bytes === undefined) return [];
+  return [`${address}/${address.includes(":") ? 128 : 32}`];
 }
 
 /** Key in the table, and the id whose form is checked. */

@@ -166,7 +166,7 @@ test("unknown numbers get 404, and strangers are not told anything useful", asyn
   assert.match(String(pop.signalling.asked.at(-1)?.detail), /^number.unknown/);
   await pop.ring("+498912345678", "192.0.2.1");
   assert.equal(pop.signalling.asked.at(-1)?.command, "403");
-  assert.deepEqual(pop.signalling.trusted, ["127.20.0.0/24", "127.30.0.0/24"]);
+  assert.deepEqual(pop.signalling.trusted, ["127.20.0.0/24", "127.20.0.9/32", "127.30.0.0/24"]);
 });
 
 test("a snapshot that makes no sense is refused whole, and calls go on by the old one", async () => {
