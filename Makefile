@@ -4,9 +4,6 @@ MAKEFLAGS += --no-print-directory
 # npm's `node` package: Node 24 whatever the machine's own is.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-# What is linted; prose is formatted by hand.
-CODE := kernel proto pop control-plane regions cli pulumi loadtest scripts
-
 .PHONY: demo test up check bootstrap
 
 demo: bootstrap ## one call, end to end, checked
@@ -16,7 +13,7 @@ up: bootstrap ## region eu on this machine, until Ctrl-C
 	@node cli/main.ts up
 
 test: bootstrap ## lint, types, every test; the last line is "N passed, N failed"
-	@biome check $(CODE)
+	@biome check .
 	@tsc --noEmit
 	@node scripts/run-tests.ts all
 
