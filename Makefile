@@ -3,6 +3,8 @@
 MAKEFLAGS += --no-print-directory
 # npm's `node` package: Node 24 whatever the machine's own is.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# espeak-ng links libpulse, which else makes folders in /tmp and in ~/.config for sound that nobody plays.
+export PULSE_RUNTIME_PATH := $(CURDIR)/.tollgate/pulse
 
 .PHONY: demo test up check bootstrap
 
