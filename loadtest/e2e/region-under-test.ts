@@ -53,8 +53,13 @@ export class RegionUnderTest {
     const folder = join(CHECKOUT, ".tollgate", "e2e");
     rmSync(join(folder, REGION), { recursive: true, force: true });
     const region = await RegionUnderTest.startAsItIs(options);
-    await region.operator.apply(documents(), [HOST_ID]);
-    return region;
+    try {
+      await region.operator.apply(documents(), [HOST_ID]);
+      return region;
+    } catch (error) {
+      await region.stop();
+      throw error;
+    }
   }
 
   /** With whatever an earlier one of the same file left on disk. */
