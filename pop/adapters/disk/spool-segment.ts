@@ -135,20 +135,36 @@ export class SpoolSegment {
   }
 }
 
-/** Whole lines between two positions. */
+/** Whole lines between two positions. Only what lies between them is read: the rest may be a megabyte, many times a second. */
 async function linesFrom(path: string, from: number, until: number): Promise<readonly SpoolLine[]> {
-  const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+  const content = await bytesFrom(path, from, until).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return Buffer.alloc(0); // somebody has cleared up behind our back: nothing left to send
     throw error;
   });
-  const end = Math.min(content.length, until);
   const lines: SpoolLine[] = [];
-  for (let at = from; at < end; ) {
+  for (let at = 0; at < content.length; ) {
     const newline = content.indexOf(10, at);
-    if (newline < 0 || newline >= end) break; // torn: its append was never answered
+    if (newline < 0) break; // torn: its append was never answered
     const text = content.toString("utf8", at, newline + 1);
     lines.push({ text, bytes: newline + 1 - at, ended: text.includes(ENDED) });
     at = newline + 1;
   }
   return lines;
+}
+
+async function bytesFrom(path: string, from: number, until: number): Promise<Buffer> {
+  if (until === Number.POSITIVE_INFINITY) return (await readFile(path)).subarray(from);
+  const file = await open(path, "r");
+  try {
+    const bytes = Buffer.alloc(until - from);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const { bytesRead } = await file.read(bytes, filled, bytes.length - filled, from + filled);
+      if (bytesRead === 0) break; // shorter than we wrote it
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    await file.close();
+  }
 }
