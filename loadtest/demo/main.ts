@@ -8,9 +8,8 @@ import { connectRegion } from "../../cli/client/region-client.ts";
 import { CommandEnd, EXIT } from "../../cli/exit.ts";
 import { paintFor } from "../../cli/terminal/colour.ts";
 import { showCallTrace } from "../../cli/trace/ladder.ts";
-import { isAlive } from "../../cli/up/lock.ts";
+import { isAlive, takeLock } from "../../cli/up/lock.ts";
 import { CHECKOUT, type RunningRegion, showUpFailure, startRegion } from "../../cli/up/start-region.ts";
-import { readUpState } from "../../cli/up/state-file.ts";
 import { regionPaths } from "../../cli/up/topology.ts";
 import { announcementCall } from "./announcement-call.ts";
 import { CheckFailed, Checks } from "./checks.ts";
@@ -43,12 +42,13 @@ async function demo(): Promise<number> {
     process.stderr.write(`demo: not over after ${DEMO_MS_MAX / 1_000} s, giving up; logs: ${shown(paths.logs)}\n`);
     region?.killAll();
     process.exit(EXIT.failed);
-  }, DEMO_MS_MAX);
+  }, DEMO_MS_MAX).unref();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => {
       say(`${signal}: stopping`);
-      abort.abort();
-      void Promise.resolve(region?.stop()).then(() => process.exit(EXIT.failed));
+      abort.abort(); // while it starts, it is startRegion that stops it again
+      region?.killAll(); // a stop in peace would wait for the calls
+      void region?.stop().then(() => process.exit(EXIT.failed));
     });
 
   if (!forgetLastTime()) {
@@ -59,6 +59,7 @@ async function demo(): Promise<number> {
   const started = await startRegion({ region: REGION, dataDir: DATA_DIR, signal: abort.signal });
   if (!started.ok) {
     clearTimeout(deadline);
+    if (started.failure.code === "up.interrupted") return EXIT.failed;
     process.stderr.write(`demo: ${showUpFailure(started.failure)}\n`);
     if (started.failure.code === "up.port-in-use")
       process.stderr.write("demo: is a region up already? Stop it first (Ctrl-C where `tollgate up` runs)\n");
@@ -137,8 +138,10 @@ async function calls(region: RunningRegion, checks: Checks): Promise<string> {
 
 /** A demo begins with an empty region; what the last one left is removed now, so that its logs could be read. */
 function forgetLastTime(): boolean {
-  const last = readUpState(paths.stateFile);
-  if (last.ok && isAlive(last.value.pid)) return false;
+  mkdirSync(paths.root, { recursive: true, mode: 0o700 });
+  const lock = takeLock(paths.lockFile);
+  if (!lock.ok) return false;
   rmSync(paths.root, { recursive: true, force: true });
+  lock.value.release();
   return true;
 }

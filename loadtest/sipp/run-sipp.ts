@@ -81,6 +81,12 @@ const CONTROL_PORT_FIRST = 18_900;
 const CONTROL_PORTS = 500;
 let controlPort = 0;
 
+/** None outlives us, however we end. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 export function startSipp(run: SippRun): RunningSipp {
   const { folder, scenario } = run;
   const file = scenario.endsWith(".xml") ? scenario : join(SCENARIOS, `${scenario}.xml`);
@@ -117,6 +123,7 @@ export function startSipp(run: SippRun): RunningSipp {
   const startedAtMs = performance.now();
   // SIPp draws its screens on stdout: nobody looks at them.
   const child = spawn("sipp", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+  running.add(child);
   const cpu = watchCpu(child);
   let said = "";
   child.stderr.on("data", (data: Buffer) => {
@@ -136,6 +143,7 @@ export function startSipp(run: SippRun): RunningSipp {
       reject(error);
     });
     child.on("close", (exitCode) => {
+      running.delete(child);
       clearTimeout(deadline);
       cpu.stop();
       const counted = readStatistics(textOf(statistics)) ?? NOTHING;
