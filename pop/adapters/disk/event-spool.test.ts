@@ -107,6 +107,24 @@ describe("the spool on disk", () => {
     assert.deepEqual(segmentsIn(dir), []);
   });
 
+  test("the first event goes at once, those that come right after it go together", async () => {
+    const batches: number[] = [];
+    const publisher = new ScriptedPublisher();
+    const counting: EventPublisher = {
+      publish: (events) => {
+        batches.push(events.length);
+        return publisher.publish(events);
+      },
+    };
+    const spool = await opened(newDir(), counting, { gatherMs: 60_000 });
+    await spool.append(numbered(0, 1));
+    await publisher.until(() => publisher.stored.length === 1);
+    await spool.append(numbered(1, 2));
+    await spool.append(numbered(2, 4));
+    await spool.close(); // which waits for nothing
+    assert.deepEqual(batches, [1, 3]);
+  });
+
   test("at its bound the oldest go first and are counted, contact records never", async () => {
     const dir = newDir();
     const publisher = away();

@@ -26,6 +26,8 @@ export interface EventSpoolOptions {
   readonly segmentBytesMax?: number;
   /** How long the first of a group waits for others before all go to disk together. */
   readonly commitWindowMs?: number;
+  /** After a request to the region that had room for more, how long others gather for the next one. */
+  readonly gatherMs?: number;
   readonly backoff?: BackoffPolicy;
   readonly rng?: Rng;
 }
@@ -82,6 +84,7 @@ export class EventSpool implements EventSink {
       bytesMax,
       segmentBytesMax: Math.min(MEBIBYTE, Math.ceil(bytesMax / 8)),
       commitWindowMs: 5,
+      gatherMs: 25,
       backoff: { firstMs: 200, factor: 2, waitMsMax: 5_000, jitter: 0.5 },
       rng: systemRng,
       ...options,
@@ -239,7 +242,7 @@ export class EventSpool implements EventSink {
   // ---- to the region ----
 
   async #send(): Promise<void> {
-    const { backoff, rng, log } = this.#options;
+    const { backoff, rng, log, gatherMs } = this.#options;
     let batchMax = EVENTS_PER_BATCH_MAX;
     let failures = 0;
     while (!this.#stopped) {
@@ -262,8 +265,11 @@ export class EventSpool implements EventSink {
       if (stored.ok) {
         if (failures > 0) log.info("spool.sending", { waiting: this.state().events });
         failures = 0;
+        const roomLeft = batch.lines < batchMax;
         batchMax = EVENTS_PER_BATCH_MAX;
         await this.#advance(batch);
+        // The first of a burst goes at once; a request for each event after it would cost both ends more than the event.
+        if (roomLeft) await this.#pause(gatherMs);
       } else if (stored.failure.code === "events.refused") {
         // One that makes no sense to the region must not hold up the others: halve until it stands alone.
         if (batch.events.length > 1) batchMax = Math.ceil(batch.events.length / 2);
