@@ -149,7 +149,7 @@ async function sampled(flags: Flags, region: CapacityRegion, plan: RunPlan, watc
           "",
           stepTable([step], paint),
           "",
-          ...processes.map(({ name, times }) => selfTimeTable(name, times, paint)),
+          ...processes.map(({ name, times, file }) => selfTimeTable(name, times, file, paint)),
         ].join("\n"),
   );
   return verdictOf([step], "done").worked ? EXIT.ok : EXIT.failed;

@@ -121,7 +121,7 @@ export function verdictLine({ worked, line }: Verdict, paint: Paint): string {
   return worked ? paint.green(line) : paint.red(line);
 }
 
-export function selfTimeTable(name: string, times: SelfTimes, paint: Paint): string {
+export function selfTimeTable(name: string, times: SelfTimes, file: string, paint: Paint): string {
   const rows = (list: SelfTimes["functions"], top: number) =>
     list.slice(0, top).map(({ name, share }) => `  ${`${(share * 100).toFixed(1)} %`.padStart(7)}  ${name}`);
   const busy = times.wallMs === 0 ? 0 : times.busyMs / times.wallMs;
@@ -130,5 +130,7 @@ export function selfTimeTable(name: string, times: SelfTimes, paint: Paint): str
     ...rows(times.places, 16),
     paint.bold(`${name}: by function`),
     ...rows(times.functions, 24),
+    paint.dim(`the whole profile: ${file}`),
+    "",
   ].join("\n");
 }

@@ -1,7 +1,8 @@
 // A whole run against a region that is up: idle, a warm-up, calls held, then the rates from the lowest up.
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, type } from "node:os";
+import { join } from "node:path";
 import { CHECKOUT } from "../../cli/up/start-region.ts";
 import { holdCalls } from "./hold-calls.ts";
 import { type Held, type ProfileName, perPart, type Run, type Step } from "./measurements.ts";
@@ -72,7 +73,14 @@ export async function runCapacity(
 
 export interface Sampled {
   readonly step: Step;
-  readonly processes: readonly { readonly name: string; readonly times: SelfTimes }[];
+  readonly processes: readonly SampledProcess[];
+}
+
+export interface SampledProcess {
+  readonly name: string;
+  readonly times: SelfTimes;
+  /** The whole of it, for a browser's developer tools. */
+  readonly file: string;
 }
 
 /** One rate, with the profilers of our processes running once the warm-up is over: their costs are in the figures. */
@@ -82,12 +90,17 @@ export async function sampleOneRate(region: CapacityRegion, plan: RunPlan, watch
   const doors = await Promise.all(
     ours.map(async ({ name, pid }) => ({ name, door: await region.doors.open(name, pid ?? 0) })),
   );
-  const processes: { name: string; times: SelfTimes }[] = [];
+  const processes: SampledProcess[] = [];
+  const folder = join(region.running.addresses.dataDir, "profiles");
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const during = async (): Promise<void> => {
     await Promise.all(doors.map(({ door }) => door.startSampling()));
     await until(performance.now() + (seconds - warmUpSeconds) * 1_000);
     for (const { name, door } of doors) {
-      processes.push({ name, times: selfTimes(await door.stopSampling(), CHECKOUT) });
+      const sampled = await door.stopSampling();
+      const file = join(folder, `${name.split("/").at(-1)}.cpuprofile`);
+      writeFileSync(file, JSON.stringify(sampled));
+      processes.push({ name, times: selfTimes(sampled, CHECKOUT), file });
       await door.close();
     }
   };
