@@ -5,6 +5,8 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 # espeak-ng links libpulse, which else makes folders in /tmp and in ~/.config for sound that nobody plays.
 export PULSE_RUNTIME_PATH := $(CURDIR)/.tollgate/pulse
+# biome and buf keep what they have found out; not in the user's home.
+export XDG_CACHE_HOME := $(CURDIR)/.tollgate/cache
 
 .PHONY: demo test up check bootstrap
 
