@@ -6,10 +6,16 @@ import { eventually } from "../demo/operator.ts";
 import { RegionUnderTest } from "./region-under-test.ts";
 import { NUMBERS, TONES } from "./tenant.ts";
 
+/** How long a contact waits for the region to take it into a queue; ten seconds by default. */
+const ROUTING_TIMEOUT_MS = 1_500;
+
 describe("the control plane", { concurrency: 1 }, () => {
   let region: RegionUnderTest;
   before(async () => {
-    region = await RegionUnderTest.start();
+    region = await RegionUnderTest.start({
+      configure: ({ kind }, config) =>
+        kind === "pop" ? { ...config, limits: { routingTimeoutMs: ROUTING_TIMEOUT_MS } } : config,
+    });
   });
   afterEach(() => region.calm());
   after(() => region?.stop());
@@ -83,6 +89,10 @@ describe("the control plane", { concurrency: 1 }, () => {
     call.hangUp();
     await call.until("ended");
     // A queue needs the region: the caller hears the flow's failure path instead of waiting for ever.
+    const queued = await region.dial(NUMBERS.queue);
+    await region.hears(queued.call, TONES.apology);
+    await queued.call.until("ended");
+    assert.equal(queued.call.end?.by, "them");
     const back = await region.running.start("control-plane");
     assert.ok(back.ok, JSON.stringify(back));
     assert.equal((await region.operator.record(callingNumber, 15_000)).endCode, "normal");
