@@ -55,7 +55,7 @@ export function stepTable(steps: readonly Step[], paint: Paint): string {
 
 function stepRow(step: Step): readonly Cell[] {
   const { steady, warmUp, retransmissions } = step;
-  const { sipp, cores } = judgeStep(step);
+  const { spoilt, cores } = judgeStep(step);
   const failed = step.calls - step.successful;
   const cpu = steady.cpuMsPerCall;
   return [
@@ -69,7 +69,7 @@ function stepRow(step: Step): readonly Cell[] {
     cell(ms(hostSum(cpu)), "head"),
     cell(ms(cpu["control-plane"]), "dim"),
     cell(ms(cpu.redis), "dim"),
-    cell(percent(steady.sippShare), sipp === undefined ? "plain" : "bad"),
+    cell(percent(steady.sippShare), spoilt === undefined ? "plain" : "bad"),
     cell(percent(steady.busyShare), cores === undefined ? "plain" : "warn"),
     cell(percent(steady.restShare), "dim"),
     cell(ms(hostSum(warmUp.cpuMsPerCall)), "dim"),
@@ -79,9 +79,9 @@ function stepRow(step: Step): readonly Cell[] {
 
 /** What is wrong with a step, or explains it, for the progress line. */
 export function showStep(step: Step): string {
-  const { faults, sipp, cores } = judgeStep(step);
+  const { faults, spoilt, cores } = judgeStep(step);
   const { setUp, cpuMsPerCall, stolenShare } = step.steady;
-  const said = [...faults, ...[sipp, cores].filter((text) => text !== undefined)];
+  const said = [...faults, ...[spoilt, cores].filter((text) => text !== undefined)];
   if (stolenShare > 0.03) said.push(`${percent(stolenShare)} of the machine went to other guests`);
   const figures = `set-up ${wholeMs(setUp?.p50Ms)}/${wholeMs(setUp?.p99Ms)} ms, host ${ms(hostSum(cpuMsPerCall))} CPU-ms per call`;
   return said.length === 0 ? figures : `${figures}; ${said.join("; ")}`;

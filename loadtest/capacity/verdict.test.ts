@@ -12,7 +12,7 @@ const GENERATOR = aStep(at(200), { answered: 1_200, sippShare: 0.82 });
 
 test("a step where every call went well is clean", () => {
   const judged = judgeStep(aStep());
-  assert.deepEqual(judged, { faults: [], sipp: undefined, cores: undefined });
+  assert.deepEqual(judged, { faults: [], spoilt: undefined, cores: undefined });
   assert.equal(isLast(judged), false);
 });
 
@@ -29,9 +29,9 @@ test("what is not clean", () => {
 });
 
 test("a generator that is busy, or cannot keep its rate, makes the step void", () => {
-  assert.equal(judgeStep(aStep({}, { sippShare: 0.71 })).sipp, "SIPp took 71 % of a core");
-  assert.equal(judgeStep(aStep({}, { answered: 540 })).sipp, "SIPp kept only 90 of 100 calls/s");
-  assert.equal(judgeStep(FAILING).sipp, undefined, "late answers are then our fault");
+  assert.equal(judgeStep(aStep({}, { sippShare: 0.71 })).spoilt, "SIPp was the limit, it took 71 % of a core");
+  assert.equal(judgeStep(aStep({}, { answered: 540 })).spoilt, "only 90 of 100 calls/s came about");
+  assert.equal(judgeStep(FAILING).spoilt, undefined, "late answers are then our fault");
 });
 
 test("verdicts", () => {
@@ -49,7 +49,7 @@ test("verdicts", () => {
     `\n${lines.join("\n")}\n`,
     `
 + clean to 100 calls/s; limit at 200/s: 12 of 1600 calls failed (MaxUDPRetrans); the cores were full, 4 % of them not by what is measured
-+ clean to 100 calls/s; the step at 200/s is void, its limit was SIPp: SIPp took 82 % of a core
++ clean to 100 calls/s; the step at 200/s is void: SIPp was the limit, it took 82 % of a core
 + clean to 100 calls/s; limit not found: above the highest rate
 + clean to 100 calls/s; limit not found: time was over
 + clean to 100 calls/s; limit not found, though at 100/s the cores were full, 60 % of them not by what is measured

@@ -10,10 +10,10 @@ const RATE_KEPT_MIN = 0.95;
 /** One in a hundred calls: a machine that others use loses the odd datagram. */
 const RETRANSMISSIONS_PER_CALL_MAX = 0.01;
 
-/** What is wrong with a step: faults are ours, `sipp` makes it void, `cores` explains either. */
+/** What is wrong with a step: faults are ours; `spoilt` makes it void, it measured something else; `cores` explains either. */
 export interface StepJudged {
   readonly faults: readonly string[];
-  readonly sipp: string | undefined;
+  readonly spoilt: string | undefined;
   readonly cores: string | undefined;
 }
 
@@ -31,15 +31,19 @@ export function judgeStep(step: Step): StepJudged {
   if (retransmissions > calls * RETRANSMISSIONS_PER_CALL_MAX)
     faults.push(`${retransmissions} retransmissions for ${calls} calls`);
   const rate = steady.answered / Math.max(0.001, steady.seconds);
-  const sipp =
+  const spoilt =
     steady.sippShare > SIPP_SHARE_MAX
-      ? `SIPp took ${percent(steady.sippShare)} of a core`
+      ? `SIPp was the limit, it took ${percent(steady.sippShare)} of a core`
       : faults.length === 0 && rate < callsPerSecond * RATE_KEPT_MIN
-        ? `SIPp kept only ${rate.toFixed(0)} of ${callsPerSecond} calls/s`
+        ? `only ${rate.toFixed(0)} of ${callsPerSecond} calls/s came about`
         : undefined;
   const full = steady.busyShare + steady.stolenShare > BUSY_SHARE_MAX;
   const byOthers = percent(steady.restShare + steady.stolenShare);
-  return { faults, sipp, cores: full ? `the cores were full, ${byOthers} of them not by what is measured` : undefined };
+  return {
+    faults,
+    spoilt,
+    cores: full ? `the cores were full, ${byOthers} of them not by what is measured` : undefined,
+  };
 }
 
 export interface Verdict {
@@ -51,7 +55,7 @@ export interface Verdict {
 }
 
 /** No step above this one is worth running. */
-export const isLast = (judged: StepJudged): boolean => judged.faults.length > 0 || judged.sipp !== undefined;
+export const isLast = (judged: StepJudged): boolean => judged.faults.length > 0 || judged.spoilt !== undefined;
 
 /** "stopped": at a step that was not clean. A message: why it was broken off. */
 export type RunEnd = "done" | "stopped" | "out-of-time" | { readonly brokenOff: string };
@@ -70,10 +74,10 @@ function limitOf(judged: readonly (StepJudged & { readonly step: Step })[], ende
   const last = judged.find(isLast);
   if (last !== undefined) {
     const { callsPerSecond } = last.step;
-    const why = [last.sipp, ...last.faults, last.cores].filter((reason) => reason !== undefined).join("; ");
-    return last.sipp === undefined
+    const why = [last.spoilt, ...last.faults, last.cores].filter((reason) => reason !== undefined).join("; ");
+    return last.spoilt === undefined
       ? `limit at ${callsPerSecond}/s: ${why}`
-      : `the step at ${callsPerSecond}/s is void, its limit was SIPp: ${why}`;
+      : `the step at ${callsPerSecond}/s is void: ${why}`;
   }
   const full = judged.find(({ cores }) => cores !== undefined);
   if (full !== undefined) return `limit not found, though at ${full.step.callsPerSecond}/s ${full.cores}`;
