@@ -125,8 +125,8 @@ const PROMPT_MS: Record<keyof typeof TONES, number> = {
   announcement: 20_000,
   menu: 10_000,
   music: 4_000,
-  goodbye: 400,
-  apology: 400,
+  goodbye: 600,
+  apology: 600,
 };
 
 /** Writes the tones where the POP looks for recorded prompts. */
