@@ -21,7 +21,7 @@ import { type Stage, supportCall } from "./support-call.ts";
 const REGION = "eu";
 const DATA_DIR = join(CHECKOUT, ".tollgate", "demo");
 /** The whole of it, start and stop included. */
-const DEMO_MS_MAX = 90_000;
+const DEMO_MS_MAX = 60_000;
 
 const paint = paintFor(process.stdout);
 const print = (line: string) => process.stdout.write(`${line}\n`);

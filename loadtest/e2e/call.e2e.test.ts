@@ -159,6 +159,27 @@ describe("a call", { concurrency: 1 }, () => {
     await region.idle();
   });
 
+  test("over TCP: the caller hangs up, or is released", async () => {
+    for (const [scenario, calledNumber] of [
+      ["caller-hears-greeting-then-hangs-up", NUMBERS.announcement],
+      ["caller-waits-until-released", NUMBERS.short],
+    ] as const) {
+      const result = await runSipp({
+        scenario,
+        transport: "tcp",
+        target: `${region.address}:5060`,
+        localHost: "127.20.0.6",
+        calledNumber,
+        calls: 3,
+        callsPerSecond: 10,
+        holdMs: 300,
+        withinMs: 8_000,
+        folder: join(region.folder, "sipp"),
+      });
+      assert.ok(result.good, JSON.stringify(result));
+    }
+  });
+
   test("fifty at once: all answered, all released, a record each", async () => {
     const callingNumber = "+4930150150";
     const result = await runSipp({

@@ -18,6 +18,8 @@ export interface SippRun {
   readonly scenario: string;
   /** "127.10.1.11:5060" */
   readonly target: string;
+  /** UDP unless said. */
+  readonly transport?: "udp" | "tcp";
   readonly localHost: string;
   /** Left out: SIPp takes 5060, or a free one when that is taken. */
   readonly localPort?: number;
@@ -102,6 +104,7 @@ export function startSipp(run: SippRun): RunningSipp {
   const args = [
     run.target,
     ...["-sf", basename(file), "-s", run.calledNumber],
+    ...["-t", run.transport === "tcp" ? "t1" : "u1"],
     ...["-i", run.localHost, "-bind_local", "-mi", run.localHost],
     ...(run.localPort === undefined ? [] : ["-p", String(run.localPort)]),
     ...(run.mediaPort === undefined ? [] : ["-mp", String(run.mediaPort)]),
