@@ -128,10 +128,20 @@ async function hearsGreeting({ checks, regionPrefix }: Stage, { probe, expected:
       // SIPp does the signalling and tells nobody where the answer wants our RTP: it is where theirs comes from.
       probe.sendTo(first.from);
       probe.silence();
-      await probe.until((heard) => heard.durationMs() > ms + 200, ms + 4_000, `${Math.round(ms)} ms of greeting`);
-      const { score, atMs } = probe.listening.likeness(greeting);
-      if (score < LIKENESS_MIN) throw new Error(`similarity ${score.toFixed(3)}, at least ${LIKENESS_MIN} wanted`);
-      return { score, atMs };
+      // Silence comes first for as long as the prompt is being made.
+      for (let soFarMs = ms + 200; ; soFarMs += 400) {
+        await probe.until(
+          (heard) => heard.durationMs() > soFarMs,
+          soFarMs + 4_000,
+          `${Math.round(soFarMs)} ms of audio`,
+        );
+        const { score, atMs } = probe.listening.likeness(greeting);
+        if (score >= LIKENESS_MIN) return { score, atMs };
+        if (soFarMs > ms + 4_000)
+          throw new Error(
+            `similarity ${score.toFixed(3)}, at least ${LIKENESS_MIN} wanted; ${Math.round(soFarMs)} ms heard`,
+          );
+      }
     })(),
     ({ score, atMs }) => `similarity ${score.toFixed(3)} with the prompt, ${Math.round(atMs)} ms into the audio`,
   );
@@ -159,15 +169,22 @@ async function hearsMusic({ checks }: Stage, { probe, expected }: Cast): Promise
   await checks.expect(
     "music heard in queue",
     (async () => {
-      await probe.until((heard) => heard.durationMs({ fromMs }) >= heardMs, 5_000, "music");
-      const heard = probe.listening.audio({ fromMs, toMs: fromMs + heardMs });
-      const { score } = findAudio(expected.music, heard);
-      if (score < LIKENESS_MIN) throw new Error(`similarity ${score.toFixed(3)}, at least ${LIKENESS_MIN} wanted`);
-      return score;
+      for (let window = { fromMs, toMs: fromMs + heardMs }; ; window = later(window, 400)) {
+        await probe.until(() => performance.now() > window.toMs + 50, 5_000, "music");
+        const { score } = findAudio(expected.music, probe.listening.audio(window));
+        if (score >= LIKENESS_MIN) return score;
+        if (window.toMs > fromMs + MUSIC_MS - heardMs)
+          throw new Error(`similarity ${score.toFixed(3)}, at least ${LIKENESS_MIN} wanted`);
+      }
     })(),
     (score) => `similarity ${score.toFixed(3)} with the queue's music`,
   );
 }
+
+const later = (window: { fromMs: number; toMs: number }, ms: number) => ({
+  fromMs: window.fromMs + ms,
+  toMs: window.toMs + ms,
+});
 
 async function bothTalk({ checks, say }: Stage, probe: RtpProbe, agent: PhoneCall): Promise<void> {
   await checks.expect("agent answered", agent.until("confirmed", 5_000), () => "200 and its ACK");
