@@ -96,9 +96,12 @@ export class CallRunner {
   #drain(): void {
     if (this.#busy) return; // an effect led to this input: its turn comes
     this.#busy = true;
-    for (let next = this.#inbox.take(); next !== undefined; next = this.#inbox.take())
-      this.#take(stepCall(this.#context, this.#state, next, this.#world.clock.unixMs()));
-    this.#busy = false;
+    try {
+      for (let next = this.#inbox.take(); next !== undefined; next = this.#inbox.take())
+        this.#take(stepCall(this.#context, this.#state, next, this.#world.clock.unixMs()));
+    } finally {
+      this.#busy = false; // a bug in a step is thrown on; the inputs after it are still heard
+    }
   }
 
   #take({ state, effects }: CallStep): void {
@@ -108,12 +111,21 @@ export class CallRunner {
     const releasing = effects.some(({ kind }) => kind === "release-media");
     for (const effect of effects) {
       if (releasing && effect.kind === "park") continue; // the relay forgets the whole call a moment later
-      this.#perform(effect);
+      this.#performOrLog(effect);
     }
     this.#busy = false;
     this.#armAlarm();
     if (state.phase.name === "ended") this.#world.store.remove(state.basics.id);
     else if (changed || effects.length > 0) this.#checkpoint();
+  }
+
+  /** A library that throws costs this effect, never those after it: a call that nobody ends any more costs a carrier money. */
+  #performOrLog(effect: CallEffect): void {
+    try {
+      this.#perform(effect);
+    } catch (error) {
+      this.#world.log.error("call.effect-failed", { callId: this.#state.basics.id, effect: effect.kind, error });
+    }
   }
 
   #perform(effect: CallEffect): void {

@@ -240,3 +240,21 @@ test("a process that died leaves no call without its record: the next one writes
     "events go on where the dead process stopped",
   );
 });
+
+test("an adapter that throws in the middle of a call costs that command alone: the call still ends, whole", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await inQueue(pop);
+  await pop.region(queued(call));
+  await pop.region(offer(call));
+  pop.signalling.cancelLeg = () => {
+    throw new Error("not connected");
+  };
+  await pop.says("caller", "BYE", call, BYE);
+  assert.deepEqual(
+    pop.records().map(({ contactId, endCode }) => [contactId, endCode]),
+    [[call, "abandoned"]],
+  );
+  assert.equal(pop.routing.reports.at(-1)?.kind, "cancel");
+  assert.deepEqual(pop.relay.calls, []);
+  assert.equal(pop.calls.presence().calls, 0);
+});
