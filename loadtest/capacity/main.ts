@@ -30,7 +30,7 @@ const HELP = `npm run capacity -- PROFILE [flags]
   --json              the figures as one JSON object on stdout
 `;
 
-const DEFAULT_RATES = [10, 20, 50, 100, 160, 200, 250, 300, 350, 400];
+const DEFAULT_RATES = [10, 20, 50, 100, 160, 200, 250, 300, 400, 500];
 /** With the default rates; with one's own, what they need. */
 const RUN_MS_MAX = 165_000;
 /** What a run may take beyond its plan before it is broken off. */
