@@ -87,6 +87,7 @@ export class SimulatedApplication implements ApplicationLink {
   readonly heard: Heard[] = [];
   readonly #endpoint: Endpoint;
   #sequence = 0;
+  #inviteId: string | undefined;
   onHeard: (heard: Heard) => void = () => {};
 
   constructor(endpoint: Endpoint) {
@@ -99,8 +100,9 @@ export class SimulatedApplication implements ApplicationLink {
   send(payload: string): void {
     const metaEnd = payload.indexOf("\r\n");
     const meta = payload.slice(0, metaEnd).split("|");
-    if (meta[1] !== "sip") return;
     const text = payload.slice(metaEnd + 2);
+    if (meta[1] === "response" && text.startsWith("INVITE ")) this.#inviteId ??= meta[10];
+    if (meta[1] !== "sip") return;
     const [first = "", second = ""] = text.split(" ");
     const heard = {
       what: first.startsWith("SIP/") ? second : first,
@@ -124,6 +126,12 @@ export class SimulatedApplication implements ApplicationLink {
 
   request(method: string, dialogId: string, uri = "sip:placeholder"): void {
     this.say(`sip||${dialogId}\r\n${method} ${uri} SIP/2.0\r\n\r\n`);
+  }
+
+  /** Gives up the first INVITE it sent; refused by the server when that one has its answer. */
+  cancel(): void {
+    if (this.#inviteId === undefined) throw new Error("no INVITE was sent");
+    this.say(`sip|${this.#inviteId}|\r\nCANCEL sip:placeholder SIP/2.0\r\n\r\n`);
   }
 
   count(what: string): number {
