@@ -45,8 +45,8 @@ export interface DialogEntry {
   invitingIn: boolean;
   /** Highest RSeq of the peer that went up. RFC 3262 §4. */
   rseq: number;
-  /** A BYE of the application that waits for the ACK to our 2xx: §15 forbids it earlier. */
-  heldBye: (() => void) | undefined;
+  /** BYEs of the application that wait for the ACK to our 2xx: §15 forbids them earlier. One, unless it repeats itself. */
+  readonly heldByes: (() => void)[];
 }
 
 export class DialogStore {
@@ -77,7 +77,7 @@ export class DialogStore {
       invitingOut: false,
       invitingIn: false,
       rseq: 0,
-      heldBye: undefined,
+      heldByes: [],
     };
     this.#byKey.set(keyOf(dialog), entry);
     const known = this.#byId.get(dialog.id);

@@ -151,7 +151,7 @@ export class UserAgentClient {
         call.holdsInviting = true;
       }
       const isEarlyBye = request.method === "BYE" && entry.acceptance?.state === "waiting";
-      if (isEarlyBye) entry.heldBye = () => call.start(this.#transactions);
+      if (isEarlyBye) entry.heldByes.push(() => call.start(this.#transactions));
       else call.start(this.#transactions);
     });
   }
@@ -280,6 +280,7 @@ export class UserAgentClient {
   #open(link: ApplicationLink, request: SipRequest, flow: Flow, entry: DialogEntry | undefined): ClientCall {
     const call = new ClientCall(this.#shell, this.#dialogs, link, request, flow, entry, {
       ended: (transactionId) => this.#calls.delete(transactionId),
+      acknowledge: (answered) => this.#acknowledgeUnasked(answered, request),
       endFork: (fork) => this.#endFork(fork, request),
     });
     this.#calls.set(call.transactionId, call);
@@ -290,11 +291,16 @@ export class UserAgentClient {
     return call;
   }
 
-  /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
-  #endFork(entry: DialogEntry, invite: SipRequest): void {
+  /** A 2xx is acknowledged whatever became of the call; here the application has no dialog to do it in. */
+  #acknowledgeUnasked(entry: DialogEntry, invite: SipRequest): void {
     entry.unacknowledged = { invite, endBecause: undefined };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
     this.#sendAck(entry, draft);
+  }
+
+  /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
+  #endFork(entry: DialogEntry, invite: SipRequest): void {
+    this.#acknowledgeUnasked(entry, invite);
     this.#shell.counters.add("forks_ended");
     const { owner } = entry;
     entry.owner = MUTE; // the application never knew this one
@@ -329,6 +335,8 @@ const MUTE: ApplicationLink = { id: "", open: false, send: () => {}, close: () =
 
 interface ClientCallUser {
   ended(transactionId: string): void;
+  /** A 2xx to a re-INVITE came after the dialog's BYE. */
+  acknowledge(entry: DialogEntry): void;
   /** A second 2xx, of another fork: the application has one dialog already. */
   endFork(entry: DialogEntry): void;
 }
@@ -463,6 +471,12 @@ class ClientCall implements TimerOwner {
       if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry);
       return; // a copy, and the application has not acknowledged yet
     }
+    if (entry === this.#inside && entry.dialog.phase === "terminated") {
+      this.#end(response);
+      this.#user.acknowledge(entry);
+      this.#deliver(response, from, entry.dialog.id);
+      return;
+    }
     this.#chosen = entry;
     this.#dialogs.prefer(entry);
     entry.dialog = refreshed(confirmed(entry.dialog, response), response);
@@ -483,12 +497,14 @@ class ClientCall implements TimerOwner {
   #entryFor(response: SipResponse, from: Flow): DialogEntry | undefined {
     if (this.#inside !== undefined) return this.#inside;
     const known = this.#forks.get(response.toTag);
-    if (known !== undefined) {
+    // The callee's BYE has overtaken its 2xx: the dialog it ended is gone, so the 2xx makes a new one (§13.2.2.4).
+    const isOvertaken = known?.dialog.phase === "terminated" && response.status >= 200 && !this.#answered;
+    if (known !== undefined && !isOvertaken) {
       known.dialog = { ...known.dialog, flow: from };
       return known;
     }
     if (response.status < 200 && response.toTag === "") return undefined;
-    if (this.#forks.size >= FORKS_MAX) return undefined;
+    if (!isOvertaken && this.#forks.size >= FORKS_MAX) return undefined;
     const entry = this.#dialogs.add(dialogOfUac(this.request, response, from), this.link);
     this.#forks.set(response.toTag, entry);
     return entry;

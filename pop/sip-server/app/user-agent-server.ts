@@ -365,7 +365,7 @@ export class UserAgentServer {
       gaveUp: () => {
         this.#shell.counters.add("ack_timeouts");
         // The application asked for a BYE already: that one goes.
-        if (entry.heldBye !== undefined) release(entry);
+        if (entry.heldByes.length > 0) release(entry);
         else this.#client.sendBye(entry, "ACK timeout");
       },
     });
@@ -419,9 +419,7 @@ export class UserAgentServer {
 }
 
 function release(entry: DialogEntry): void {
-  const bye = entry.heldBye;
-  entry.heldBye = undefined;
-  bye?.();
+  for (const bye of entry.heldByes.splice(0)) bye();
 }
 
 const endsSubscription = (request: SipRequest, entry: DialogEntry): boolean =>

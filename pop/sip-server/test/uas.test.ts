@@ -1,9 +1,12 @@
 // A caller, the server, and a real drachtio-srf application that answers.
 
 import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SimWorld } from "../../../kernel/sim/world.ts";
 import { headerValue, type SipMessage } from "../core/message/message.ts";
 import { event, offered, QUICK, type Req, type Stage, scenario, until } from "./application.ts";
 import { aRequest, aResponse, type Call, SDP } from "./peer.ts";
+import { SimulatedHost } from "./simulated.ts";
 
 async function answeredCall(stage: Stage) {
   const srf = await stage.application();
@@ -69,6 +72,33 @@ scenario(
   },
   QUICK,
 );
+
+test("a second BYE of the application before that ACK: both go once it is here, and nothing is left", () => {
+  const world = new SimWorld(1);
+  const alice = new SimulatedHost(world, "10.0.0.1");
+  const bob = new SimulatedHost(world, "10.0.0.2");
+  bob.application.onHeard = (heard) => {
+    if (heard.what === "INVITE") {
+      bob.application.respond(heard, 180);
+      world.after(1_000, () => bob.application.respond(heard, 200));
+    }
+  };
+  alice.application.onHeard = (heard) => {
+    if (heard.what === "BYE") alice.application.respond(heard, 200);
+    if (heard.what !== "200") return;
+    bob.application.request("BYE", heard.dialogId);
+    bob.application.request("BYE", heard.dialogId);
+    world.after(1_000, () => alice.application.request("ACK", heard.dialogId));
+  };
+  alice.application.request("INVITE", "", "sip:bob@10.0.0.2");
+  world.runFor(100_000);
+  assert.deepEqual(
+    bob.application.heard.slice(-2).map(({ what }) => what),
+    ["200", "481"],
+  );
+  assert.ok(alice.isIdle, JSON.stringify(alice.endpoint.facts));
+  assert.ok(bob.isIdle, JSON.stringify(bob.endpoint.facts));
+});
 
 scenario("a copy of the INVITE gets the last response and no second 100", async (stage) => {
   const srf = await stage.application();
