@@ -36,7 +36,8 @@ export type MediaEffect = Extract<
 export class CallMedia {
   readonly #engines: MediaEngines;
   readonly #call: CallId;
-  readonly #offer: Sdp;
+  /** The caller's last offer that was taken: where its audio goes now. */
+  #offer: Sdp;
   readonly #prompts: PromptStore;
   readonly #tell: (input: CallInput) => void;
   /** The end of the line of commands; each waits for the one before. Every engine command is bounded in time. */
@@ -143,6 +144,7 @@ export class CallMedia {
 
   async #reoffer(side: CallSide, request: string, sdp: Sdp): Promise<void> {
     const answered = await this.#engines.relay.reoffer(this.#call, side, sdp);
+    if (answered.ok && side === "caller") this.#offer = sdp;
     if (answered.ok) this.#tell({ kind: "reoffer-answered", side, request, sdp: answered.value });
     else this.#tell({ kind: "reoffer-failed", side, request, failure: answered.failure });
   }

@@ -258,3 +258,20 @@ test("an adapter that throws in the middle of a call costs that command alone: t
   assert.deepEqual(pop.relay.calls, []);
   assert.equal(pop.calls.presence().calls, 0);
 });
+
+test("a caller who moved its audio is found there again after the media worker was restarted", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await inQueue(pop);
+  const offers: string[] = [];
+  const anchor = pop.relay.anchor.bind(pop.relay);
+  pop.relay.anchor = (of, offered, worker) => {
+    offers.push(offered);
+    return anchor(of, offered, worker);
+  };
+  const moved = SDP_OF_PHONE.replaceAll("127.20.0.1", "127.20.0.77");
+  await pop.says("caller", "INVITE", call, { kind: "reoffered", side: "caller", request: "1", sdp: moved });
+  pop.server.lose();
+  pop.calls.workerBack();
+  await pop.settle();
+  assert.deepEqual(offers, [moved]);
+});
