@@ -139,7 +139,10 @@ export class CallMedia {
     const parked = await this.#engines.relay.park(this.#call, leg);
     if (!parked.ok) return this.#tell({ kind: "park-failed", failure: parked.failure });
     const connected = await this.#engines.server.connect(this.#call, parked.value.workerSendsTo);
-    if (!connected.ok) this.#tell({ kind: "park-failed", failure: connected.failure });
+    if (connected.ok) return;
+    // Restarted while nobody needed it: it has not heard of this call yet.
+    if (connected.failure.code === "media.not-open") return this.#reattach();
+    this.#tell({ kind: "park-failed", failure: connected.failure });
   }
 
   async #reoffer(side: CallSide, request: string, sdp: Sdp): Promise<void> {

@@ -148,6 +148,7 @@ test("a media worker that goes away is waited for; only when none comes the flow
 test("a media worker that comes back is told again what plays, but not into a conversation", () => {
   assert.match(story([...IN_QUEUE, "worker back"]), /worker back -> reattach-worker, play music\/default forever\n$/);
   assert.match(story([...TALKING, "worker back"]), /worker back -> \n$/);
+  assert.match(story([...RINGING, "leg 1 answers", "worker back"]), /worker back -> \n$/);
 });
 
 const anyStory = fc.array(fc.constantFrom(...Object.keys(SAID)), { maxLength: 40 });

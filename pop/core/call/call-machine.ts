@@ -124,6 +124,8 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
     case "reoffer-answered":
     case "reoffer-failed":
       return reofferSettled(turn, input);
+    case "worker-back":
+      return turn.do({ kind: "reattach-worker" });
     case "hang-up-command":
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
@@ -186,7 +188,8 @@ function running(turn: Turn, run: Running, input: CallInput): void {
       turn.note("media", "caller could not be brought back to the prompts", input.failure.code);
       return hangUpAndEnd(turn, "system", input.failure.code);
     case "worker-back":
-      if (run.far.name === "talking") return;
+      // To anchor again drops the legs of the relay: two who talk, or are being joined, stay so.
+      if (run.far.name === "talking" || run.far.name === "joining") return;
       turn.stop("call.worker");
       turn.do({ kind: "reattach-worker" });
       if (run.playing !== undefined) turn.do({ kind: "play", playing: run.playing });

@@ -275,3 +275,27 @@ test("a caller who moved its audio is found there again after the media worker w
   await pop.settle();
   assert.deepEqual(offers, [moved]);
 });
+
+test("a media worker restarted during a conversation speaks to the caller when the far party has left", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await pop.ring();
+  await pop.says("caller", "ACK", call, ACK);
+  await pop.promptEnds(call);
+  await pop.presses(call, "9");
+  await pop.says("agent", "200", call, { kind: "leg-answered", leg: pop.leg(call), sdp: SDP_OF_PHONE });
+  pop.server.lose();
+  pop.calls.workerBack();
+  await pop.says("agent", "BYE", call, { kind: "leg-hung-up", leg: pop.leg(call), reason: "BYE" });
+  assert.ok(pop.server.playing(call) !== undefined, "goodbye is played");
+  await pop.promptEnds(call);
+  assert.equal(pop.records()[0]?.endCode, "normal");
+});
+
+test("a media worker restarted before the caller's ACK still plays the greeting", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await pop.ring();
+  pop.server.lose();
+  pop.calls.workerBack();
+  await pop.says("caller", "ACK", call, ACK);
+  assert.ok(pop.server.playing(call) !== undefined, "the greeting is played");
+});
