@@ -213,3 +213,16 @@ test("property: whatever happens, in whatever order, a call keeps its invariants
 test("an offer withdrawn a moment after the agent answered: they talk all the same", () => {
   assert.match(story([...RINGING, "leg 1 answers", "offer 1 withdrawn"]), /withdrawn -> \n$/);
 });
+
+test("a caller that cancels as we answer was never answered: the 200 never left the server", () => {
+  const record = recordOf(["anchored", "cancelled"]);
+  assert.deepEqual([record.answeredAtUnixMs, record.endedBy, record.endCode], [undefined, "caller", "abandoned"]);
+  assert.equal(recordOf(["anchored", "answer fails"]).answeredAtUnixMs, undefined);
+});
+
+test("a contact that the region refuses while an agent rings: the phone stops before the flow goes on", () => {
+  assert.match(
+    story([...RINGING, "queue refuses"]),
+    /queue refuses -> cancel-leg c1.1, park c1.1, report o1 contact-gone, stop-playing, .*hang-up caller/,
+  );
+});

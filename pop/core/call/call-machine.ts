@@ -115,8 +115,12 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
       return;
     case "answer-failed":
       turn.note("call", "answer failed", input.detail);
+      turn.phase({ name: "anchoring" });
       return endCall(turn, "system", "sip.answer-failed");
     case "caller-cancelled":
+      // Told only when it came before our 200 at the server: nobody was answered. RFC 3261 §9.2
+      turn.phase({ name: "anchoring" });
+      return endCall(turn, "caller", "abandoned");
     case "caller-hung-up":
       return endCall(turn, "caller", "normal");
     case "reoffered":
@@ -265,6 +269,7 @@ function directed(turn: Turn, run: Running, directive: RoutingDirective): void {
     }
     case "refused": {
       if (run.place.name === "none") return;
+      if (run.far.name !== "none" && run.far.name !== "talking") dropFarLeg(turn, run.far, "withdrawn");
       turn.stop("call.routing");
       turn.run({ place: { name: "none" } });
       closeSegment(turn, directive.code, "flow");
