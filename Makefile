@@ -3,8 +3,6 @@
 MAKEFLAGS += --no-print-directory
 # npm's `node` package: Node 24 whatever the machine's own is.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
-# espeak-ng links libpulse, which else makes folders in /tmp and in ~/.config for sound that nobody plays.
-export PULSE_RUNTIME_PATH := $(CURDIR)/.tollgate/pulse
 # biome and buf keep what they have found out; not in the user's home.
 export XDG_CACHE_HOME := $(CURDIR)/.tollgate/cache
 

@@ -308,8 +308,6 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
     {
       ...ours(options, paths, "pop", host.id, popConfig(place)),
       links: certificateLinks(place),
-      // espeak-ng links libpulse, which else makes folders in /tmp and in the user's ~/.config for sound we never play.
-      env: { PULSE_RUNTIME_PATH: join(root, "pulse") },
       folders: [root, join(root, "data"), join(root, "prompts")],
       listens: [
         { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -8,6 +8,7 @@ import { findAudio } from "../../../loadtest/rtp-probe/similarity.ts";
 import { decodeG711 } from "../../core/media/g711.ts";
 import { levelOf } from "../../core/media/tone.ts";
 import { FilePromptStore } from "./prompt-store.ts";
+import { Speech } from "./speech.ts";
 
 const installed = spawnSync("espeak-ng", ["--version"]).error === undefined;
 const skip = installed ? false : "espeak-ng is not installed (Debian: espeak-ng)";
@@ -33,6 +34,23 @@ test("espeak-ng speaks texts, each its own way", { skip }, async () => {
     const missing = await store.resolve({ kind: "text", text: "hello", language: "qq" });
     assert.equal(missing.ok ? "" : missing.failure.code, "prompt.speech-failed");
   } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test("a text that was spoken leaves nothing in the user's home, nor where temporary files go", { skip }, async () => {
+  const root = mkdtempSync(join(tmpdir(), "tollgate-espeak-"));
+  const before = { HOME: process.env.HOME, TMPDIR: process.env.TMPDIR };
+  const places = { HOME: join(root, "home"), TMPDIR: join(root, "tmp") };
+  try {
+    for (const place of Object.values(places)) mkdirSync(place);
+    Object.assign(process.env, places);
+    assert.ok((await new Speech().say("Goodbye", "en")).ok);
+    for (const place of Object.values(places)) assert.deepEqual(readdirSync(place), []);
+  } finally {
+    for (const [name, value] of Object.entries(before))
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
     rmSync(root, { recursive: true, force: true });
   }
 });

@@ -20,6 +20,11 @@ export const TEXT_CHARACTERS_MAX = 2_000;
 /** Words a minute; espeak-ng's own 175 is hurried over a telephone. */
 export const SPEECH_WORDS_PER_MINUTE = 155;
 const AUDIO_BYTES_MAX = 32 << 20;
+/**
+ * espeak-ng looks for PulseAudio even where it plays nothing, and libpulse makes folders for that in /tmp and ~/.config,
+ * or starts a daemon. With a server named it does neither: nobody listens at this one.
+ */
+const NO_SOUND_SERVER = { PULSE_SERVER: "unix:/dev/null" };
 
 export class Speech {
   readonly #command: string;
@@ -56,7 +61,13 @@ export class Speech {
       const child = execFile(
         this.#command,
         args,
-        { encoding: "buffer", timeout: timeoutMs, killSignal: "SIGKILL", maxBuffer: AUDIO_BYTES_MAX },
+        {
+          encoding: "buffer",
+          timeout: timeoutMs,
+          killSignal: "SIGKILL",
+          maxBuffer: AUDIO_BYTES_MAX,
+          env: { ...process.env, ...NO_SOUND_SERVER },
+        },
         (error, audio, complaint) => {
           if (error?.killed && error.signal === "SIGKILL")
             return resolve(fail({ code: "prompt.speech-timeout", timeoutMs }));
