@@ -25,5 +25,11 @@ export function parseConfig<Schema extends z.ZodType>(
   return fail({ code: "config.invalid", mistakes });
 }
 
+/**
+ * A file that the configuration names is of no use. Thrown while a process starts, where only its end can follow:
+ * shell/process.ts makes it exit code 78.
+ */
+export class ConfiguredFileFault extends Error {}
+
 export const showMistakes = (mistakes: readonly ConfigMistake[]): string =>
   mistakes.map(({ path, message }) => `  ${path === "" ? "(whole)" : path}: ${message}`).join("\n");

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { z } from "zod";
-import { parseConfig, showMistakes } from "../config.ts";
+import { ConfiguredFileFault, parseConfig, showMistakes } from "../config.ts";
 import { jsonLog, type Log, type LogLevel } from "../log.ts";
 
 /** sysexits.h, so that a supervisor can tell whose fault it was. */
@@ -23,7 +23,7 @@ export interface ProcessPlan<Schema extends z.ZodType> {
 
 /**
  * Reads `--config FILE` (JSON) and `--log-level`, starts, and stops on SIGTERM or SIGINT (twice: at once).
- * Exits 78 with every mistake of a bad configuration, 69 when an address is in use, 64 on a wrong flag.
+ * Exits 78 with every mistake of a bad configuration or a file it names in vain, 69 when an address is in use, 64 on a wrong flag.
  */
 export async function runProcess<Schema extends z.ZodType>(plan: ProcessPlan<Schema>): Promise<void> {
   const { path, level } = flags(plan.name);
@@ -36,7 +36,7 @@ export async function runProcess<Schema extends z.ZodType>(plan: ProcessPlan<Sch
   try {
     running = await plan.start(config.value, log);
   } catch (error) {
-    return quit(isAddressInUse(error) ? EXIT.unavailable : EXIT.failed, `${plan.name}: ${startFault(error)}`);
+    return quit(exitOf(error), `${plan.name}: ${startFault(error)}`);
   }
   log.info("process.started", { pid: process.pid });
 
@@ -80,12 +80,16 @@ function readJson(name: string, path: string): unknown {
 const isAddressInUse = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && (error as NodeJS.ErrnoException).code === "EADDRINUSE";
 
-const startFault = (error: unknown): string =>
-  isAddressInUse(error)
-    ? `address in use: ${error.message}`
-    : error instanceof Error
-      ? (error.stack ?? error.message)
-      : String(error);
+function exitOf(error: unknown): number {
+  if (error instanceof ConfiguredFileFault) return EXIT.config;
+  return isAddressInUse(error) ? EXIT.unavailable : EXIT.failed;
+}
+
+function startFault(error: unknown): string {
+  if (error instanceof ConfiguredFileFault) return error.message;
+  if (isAddressInUse(error)) return `address in use: ${error.message}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
 
 function quit(code: number, message: string): never {
   process.stderr.write(`${message}\n`);

@@ -1,7 +1,7 @@
 // Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
 
-import { readFileSync } from "node:fs";
 import type { Log } from "../../kernel/log.ts";
+import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
 import { openAdmin } from "./adapters/admin-listener.ts";
 import { openHttp } from "./adapters/http.ts";
@@ -26,10 +26,10 @@ export interface SipServer {
   stop(): Promise<void>;
 }
 
-/** @throws EADDRINUSE and its like, with what was opened closed again */
+/** @throws EADDRINUSE and its like, with what was opened closed again; ConfiguredFileFault */
 export async function startSipServer(config: SipServerConfig, log: Log): Promise<SipServer> {
   const { admin } = config;
-  const secret = admin.secret ?? readFileSync(admin.secretFile ?? "", "utf8").trim();
+  const secret = admin.secret ?? readSecretFile("admin.secretFile", admin.secretFile ?? "");
   const endpoint = new Endpoint({
     settings: {
       secret,
