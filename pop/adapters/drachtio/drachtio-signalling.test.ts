@@ -1,6 +1,7 @@
 // The adapter against our own sip-server, in one process, with phones that speak real SIP over loopback.
 
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { asId, type CallId } from "../../../kernel/ids.ts";
 import { silentLog } from "../../../kernel/log.ts";
@@ -9,6 +10,7 @@ import type { IncomingCall, SignallingHost } from "../../boundary/sip-signalling
 import type { CallInput } from "../../core/call/call-execution.ts";
 import { PCMU, writeAudio } from "../../core/media/sdp.ts";
 import { SipServerConfigSchema } from "../../sip-server/config/sip-server-config.ts";
+import { headerValue } from "../../sip-server/core/message/message.ts";
 import { type SipServer, startSipServer } from "../../sip-server/start.ts";
 import { DrachtioSignalling } from "./drachtio-signalling.ts";
 
@@ -228,5 +230,61 @@ describe("DrachtioSignalling on our sip-server", () => {
     assert.equal(again.status, 200);
     call.hangUp();
     await told.next("caller-hung-up");
+  });
+
+  /** An INVITE as a carrier's switch may write it, byte by byte. */
+  async function sendInvite(contentType: string, body: string): Promise<IncomingCall> {
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, HOST, resolve));
+    const id = `raw-${socket.address().port}`;
+    const head = [
+      `INVITE sip:+498912345678@${HOST}:${sipPort} SIP/2.0`,
+      `Via: SIP/2.0/UDP ${HOST}:${socket.address().port};branch=z9hG4bK${id}`,
+      "Max-Forwards: 12",
+      `From: <sip:+491700000001@${HOST}>;tag=${id}`,
+      `To: <sip:+498912345678@${HOST}>`,
+      `Call-ID: ${id}`,
+      "CSeq: 1 INVITE",
+      `Contact: <sip:switch@${HOST}:${socket.address().port}>`,
+      ...(contentType === "" ? [] : [`Content-Type: ${contentType}`]),
+      `Content-Length: ${body.length}`,
+    ];
+    socket.send(`${head.join("\r\n")}\r\n\r\n${body}`, sipPort, HOST);
+    const incoming = await told.nextCall();
+    signalling.reject(incoming.call, 486, "test.over", undefined);
+    signalling.forget(incoming.call);
+    socket.close();
+    return incoming;
+  }
+
+  test("an offer beside ISUP in a multipart body is found; a body without SDP is no offer", async () => {
+    const isup = "Content-Type: application/isup;version=itu-t92+\r\nContent-Disposition: signal\r\n\r\n\u0001\u0000";
+    const both = `--b-1\r\nContent-Type: application/sdp\r\n\r\n${OURS}\r\n--b-1\r\n${isup}\r\n--b-1--\r\n`;
+    assert.equal((await sendInvite('multipart/mixed;boundary="b-1"', both)).offer, OURS);
+    assert.equal((await sendInvite("multipart/mixed;boundary=b-1", both)).offer, OURS);
+    assert.equal((await sendInvite("application/isup", "v=0 is not SDP here")).offer, undefined);
+    assert.equal((await sendInvite("Application/SDP ; charset=utf-8", OURS)).offer, OURS);
+    assert.equal((await sendInvite("", "")).offer, undefined);
+  });
+
+  test("a leg that we place takes the caller's hops on: a number that leads back to us ends in 483, not in a loop", async () => {
+    const { incoming } = await answered();
+    const agent = await phone("dave", { kind: "ring" });
+    const leg = asId<"leg">(`${incoming.call}.1`);
+    signalling.invite(incoming.call, leg, { uri: agent.uri, sdp: OURS, callingNumber: "+491700000001" });
+    const atAgent = await agent.nextCall();
+    assert.equal(headerValue(atAgent.invite, "max-forwards"), String(incoming.maxForwards - 1));
+    signalling.hangUp(incoming.call, "caller", "normal");
+    signalling.forget(incoming.call);
+    await atAgent.until("ended");
+  });
+
+  test("a place that cannot be dialled at all fails as a leg does", async () => {
+    const { incoming } = await answered();
+    const leg = asId<"leg">(`${incoming.call}.1`);
+    signalling.invite(incoming.call, leg, { uri: "", sdp: OURS, callingNumber: "anonymous" });
+    assert.equal((await told.next("leg-failed")).status, 0);
+    signalling.hangUp(incoming.call, "caller", "normal");
+    signalling.forget(incoming.call);
   });
 });

@@ -11,7 +11,7 @@ import { systemRng } from "../../../kernel/rng.ts";
 import type { LegRequest, SignallingHost, SipSignalling } from "../../boundary/sip-signalling.ts";
 import type { CallSide } from "../../core/call/call-execution.ts";
 import type { Sdp } from "../../core/media/sdp.ts";
-import { callingNumberOf, dialableUser, digitOfInfo, retryable } from "./sip-values.ts";
+import { callingNumberOf, dialableUser, digitOfInfo, retryable, sdpOf } from "./sip-values.ts";
 
 export interface DrachtioSettings {
   readonly host: string;
@@ -30,6 +30,10 @@ interface SrfInternals {
   readonly app: {
     readonly client: { _getDefaultSocket(): unknown; readonly wp: { send(socket: unknown, frame: string): string } };
   };
+}
+
+interface DialogInternals {
+  readonly res: Response;
 }
 
 interface CallerLeg {
@@ -82,8 +86,8 @@ export class DrachtioSignalling implements SipSignalling {
     srf.on("connect", (error) => this.#connected(error));
     // Also emitted for a socket that never came up; srf dials again by itself in both cases.
     (srf as EventEmitter).on("close", () => this.#disconnected());
-    srf.invite((request, response) => this.#guard("invite", () => this.#invited(request, response)));
-    srf.use("options", (request, response) => this.#guard("options", () => this.#options(request, response)));
+    srf.invite((request, response) => this.#guard("invite", response, () => this.#invited(request, response)));
+    srf.use("options", (request, response) => this.#guard("options", response, () => this.#options(request, response)));
     for (const method of OTHER_METHODS)
       srf.use(method, (_request, response) => {
         response.send(405, { headers: { Allow: ALLOW } });
@@ -120,12 +124,27 @@ export class DrachtioSignalling implements SipSignalling {
     known.caller.response.send(status, { headers: { ...retry, Reason: `SIP;cause=${status};text="${code}"` } });
   }
 
-  invite(call: CallId, leg: LegId, { uri, sdp, callingNumber }: LegRequest): void {
+  invite(call: CallId, leg: LegId, request: LegRequest): void {
     const known = this.#calls.get(call);
     if (known === undefined) return;
+    try {
+      this.#invite(call, known, leg, request);
+    } catch (error) {
+      // srf throws on what it cannot even send: an address it does not understand, a server that has just gone.
+      known.legs.delete(leg);
+      this.#tell(call, { kind: "leg-failed", leg, status: 0, detail: describe(error) });
+    }
+  }
+
+  #invite(call: CallId, known: KnownCall, leg: LegId, { uri, sdp, callingNumber }: LegRequest): void {
     const placed: PlacedLeg = { request: undefined, dialog: undefined, dropped: false };
     known.legs.set(leg, placed);
-    const headers = { From: `<sip:${dialableUser(callingNumber)}@localhost>`, "X-Call-ID": call };
+    const headers = {
+      From: `<sip:${dialableUser(callingNumber)}@localhost>`,
+      "X-Call-ID": call,
+      // Counted on, as RFC 7332 asks of us: a transfer that comes back to us through a carrier ends by itself.
+      "Max-Forwards": String(Math.max(0, maxForwardsOf(known.caller.request) - 1)),
+    };
     this.#srf.createUAC(
       uri,
       { localSdp: sdp, headers },
@@ -156,7 +175,9 @@ export class DrachtioSignalling implements SipSignalling {
           known.legs.delete(leg);
           this.#tell(call, { kind: "leg-hung-up", leg, reason: reasonOf(message) });
         });
-        this.#tell(call, { kind: "leg-answered", leg, sdp: dialog.remote.sdp });
+        const { res } = dialog as unknown as DialogInternals;
+        const sdp = sdpOf(res.get("Content-Type"), dialog.remote.sdp) ?? "";
+        this.#tell(call, { kind: "leg-answered", leg, sdp });
       },
     );
   }
@@ -242,15 +263,14 @@ export class DrachtioSignalling implements SipSignalling {
     };
     this.#calls.set(call, known);
     request.on("cancel", () => this.#tell(call, { kind: "caller-cancelled" }));
-    const maxForwards = Number(request.get("Max-Forwards") ?? "70");
     this.#host?.invited({
       call,
       sipCallId: request.get("Call-ID"),
       sourceAddress: request.source_address,
       requestUri: request.uri,
       callingNumber: callingNumberOf(request.get("From")),
-      maxForwards: Number.isInteger(maxForwards) ? maxForwards : 70,
-      offer: request.body === undefined || request.body === "" ? undefined : request.body,
+      maxForwards: maxForwardsOf(request),
+      offer: sdpOf(request.get("Content-Type"), request.body),
     });
   }
 
@@ -262,7 +282,9 @@ export class DrachtioSignalling implements SipSignalling {
 
   #listen(call: CallId, side: CallSide, known: KnownCall, dialog: Dialog): void {
     const reoffered = (request: Request, response: Response) => {
-      const body = request.body === undefined || request.body === "" ? undefined : request.body;
+      const body = sdpOf(request.get("Content-Type"), request.body);
+      if (body === undefined && request.body)
+        return void response.send(415, { headers: { Accept: "application/sdp" } });
       if (request.method === "UPDATE" && body === undefined) return void response.send(200); // a session refresh
       if (known.reoffers.size >= REOFFERS_MAX) return void response.send(500, { headers: { "Retry-After": "1" } });
       known.reofferCount += 1;
@@ -298,12 +320,13 @@ export class DrachtioSignalling implements SipSignalling {
     if (this.#calls.has(call)) this.#host?.signalled(call, input);
   }
 
-  /** A message that srf's own parser chokes on ends with a log line, not with the process. */
-  #guard(event: string, run: () => void): void {
+  /** A message that srf's own parser chokes on ends with a log line and an answer, not with the process. */
+  #guard(event: string, response: Response, run: () => void): void {
     try {
       run();
     } catch (error) {
       this.#log.error("sip.handler-failed", { handler: event, error });
+      response.send(500); // nothing happens where an answer is out already
     }
   }
 }
@@ -312,6 +335,11 @@ export class DrachtioSignalling implements SipSignalling {
 function endDialog(dialog: Dialog, code: string | undefined): void {
   const headers = code === undefined ? {} : { Reason: `SIP;cause=200;text="${code}"` };
   dialog.destroy({ headers }, () => {});
+}
+
+function maxForwardsOf(request: Request): number {
+  const given = Number(request.get("Max-Forwards") ?? "70");
+  return Number.isInteger(given) ? given : 70;
 }
 
 const describe = (error: unknown): string => (error instanceof Error ? error.message : String(error));

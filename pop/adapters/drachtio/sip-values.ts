@@ -33,7 +33,7 @@ export const retryable = (status: number): boolean =>
 /** DTMF in SIP INFO: "application/dtmf-relay" (Signal=5) and "application/dtmf" (5). */
 export function digitOfInfo(contentType: string | undefined, body: string | undefined): string | undefined {
   if (body === undefined || body.length > 256) return undefined;
-  const type = (contentType ?? "").split(";")[0]?.trim().toLowerCase();
+  const type = mediaType(contentType);
   const found =
     type === "application/dtmf-relay"
       ? /^\s*signal\s*=\s*([0-9A-D*#]|1[0-6])\s*$/im.exec(body)?.[1]
@@ -52,3 +52,27 @@ const EVENT_NAMES: Readonly<Record<string, string>> = {
   "14": "C",
   "15": "D",
 };
+
+/**
+ * The session description of a message: its body, or the part that is one where a switch sends ISUP or a location
+ * beside it. RFC 5621 §3.1
+ * @returns undefined: there is none
+ */
+export function sdpOf(contentType: string | undefined, body: string | undefined): string | undefined {
+  if (body === undefined || body === "") return undefined;
+  const type = mediaType(contentType);
+  if (type === "application/sdp" || type === "") return body;
+  if (!type.startsWith("multipart/")) return undefined;
+  const boundary = /;\s*boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i.exec(contentType ?? "");
+  if (boundary === null) return undefined;
+  for (const part of `\r\n${body}`.split(`\r\n--${boundary[1] ?? boundary[2]}`)) {
+    const end = part.indexOf("\r\n\r\n");
+    if (end < 0) continue;
+    const partType = /^content-type\s*:(.*)$/im.exec(part.slice(0, end))?.[1];
+    if (mediaType(partType) === "application/sdp") return `${part.slice(end + 4).replace(/\r\n$/, "")}\r\n`;
+  }
+  return undefined;
+}
+
+const mediaType = (contentType: string | undefined): string =>
+  (contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
