@@ -15,7 +15,7 @@ import type {
 import type { UnixMs } from "../../../kernel/units.ts";
 
 export interface CallEvent {
-  /** "<call id>/<sequence>": the same event always has the same id. */
+  /** "<call id>/<sequence>", and "<call id>/record" of the one with the record: the same event always has the same id. */
   readonly id: string;
   readonly callId: CallId;
   readonly tenantId: TenantId;

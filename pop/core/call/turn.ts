@@ -65,7 +65,9 @@ export class Turn {
   tell(name: string, fields: Readonly<Record<string, string>>, record?: ContactRecord): void {
     const { basics, eventCount: sequence } = this.#state;
     this.#state = { ...this.#state, eventCount: sequence + 1 };
-    const event = { id: `${basics.id}/${sequence}`, callId: basics.id, tenantId: basics.tenantId, sequence };
+    // The record's name owes nothing to the count: a successor may know an older count than the events on disk do.
+    const id = `${basics.id}/${record === undefined ? sequence : "record"}`;
+    const event = { id, callId: basics.id, tenantId: basics.tenantId, sequence };
     this.do({ kind: "tell", event: { ...event, atUnixMs: this.now, name, fields, record } });
   }
 

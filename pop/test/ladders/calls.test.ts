@@ -299,3 +299,20 @@ test("a media worker restarted before the caller's ACK still plays the greeting"
   await pop.says("caller", "ACK", call, ACK);
   assert.ok(pop.server.playing(call) !== undefined, "the greeting is played");
 });
+
+test("a record is one, however the process died: its event has one name, that no other event of the call ever had", async () => {
+  const died = new PaperPop(ACME);
+  const call = await inQueue(died);
+  const stale = died.store.written.get(call) ?? "";
+  await died.region(queued(call)); // this checkpoint never reached Redis, its events reached the disk
+  const next = new PaperPop(ACME);
+  next.store.save(call, stale);
+  await next.calls.closeLost();
+  await died.says("caller", "BYE", call, BYE); // and so it would be, had the record been written but the checkpoint stayed
+  const [ofNext] = next.events.appended.filter(({ record }) => record !== undefined);
+  const [ofDied] = died.events.appended.filter(({ record }) => record !== undefined);
+  assert.ok(ofNext !== undefined && ofDied !== undefined);
+  assert.equal(ofNext.id, ofDied.id);
+  const others = died.events.appended.filter(({ record }) => record === undefined);
+  assert.ok(others.every(({ id }) => id !== ofNext.id));
+});
