@@ -1,4 +1,4 @@
-// Sends YAML documents to the control plane: all of them in one request, because they are applied together or not at all.
+// Sends YAML documents to the control plane: a tenant's in one request, because they are applied together or not at all.
 
 import { readFileSync } from "node:fs";
 import { z } from "zod";
@@ -32,8 +32,9 @@ export const apply: Command = {
   name: "apply",
   summary: "send a tenant's objects (YAML) to the control plane",
   usage: "FILE… [--tenant ID] [--region ID] [--json]",
-  help: `Applies every document of the files together: either all of them or, if one is wrong, none, and then every mistake is
-listed with its file and line. "-" reads standard input.
+  help: `Applies a tenant's documents of all the files together: either all of them or, if one is wrong, none, and then every
+mistake is listed with its file and line. Of several tenants, one after the other: the first refusal ends the command,
+and what tenants before it got stays. "-" reads standard input.
 
   --tenant ID     whose objects they are (default: the tenant document among them)
   --json          the control plane's answer as it is

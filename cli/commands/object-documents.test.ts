@@ -44,3 +44,14 @@ test("every syntax error is named with its line", () => {
     (error) => error instanceof CommandEnd && error.code === 65 && /^bad\.yaml:\d+: /.test(error.message),
   );
 });
+
+test("aliases that would grow without bound are a mistake of the file, not a crash", () => {
+  const levels = ["a", "b", "c", "d", "e"].map((name, level, names) => {
+    const below = level === 0 ? "x" : `*${names[level - 1]}`;
+    return `${name}: &${name} [${Array(10).fill(below).join(", ")}]`;
+  });
+  assert.throws(
+    () => readDocuments("bomb.yaml", `kind: tenant\nid: one\n---\n${levels.join("\n")}\n`),
+    (error) => error instanceof CommandEnd && error.code === 65 && /^bomb\.yaml:4: .*alias/.test(error.message),
+  );
+});

@@ -27,8 +27,8 @@ export function readDocuments(file: string, text: string): ObjectDocument[] {
   return documents
     .filter((document) => document.contents !== null)
     .map((document) => {
-      const value: unknown = document.toJS();
       const start = document.contents === null ? 0 : (document.contents.range?.[0] ?? 0);
+      const value = resolved(document, `${file}:${lines.linePos(start).line}`);
       return {
         file,
         line: lines.linePos(start).line,
@@ -37,6 +37,15 @@ export function readDocuments(file: string, text: string): ObjectDocument[] {
         lineOf: (path) => lineIn(document, lines, path, start),
       };
     });
+}
+
+/** Aliases are resolved only here, and refused when few lines would become millions of values. */
+function resolved(document: Document.Parsed, place: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new CommandEnd(EXIT.data, `${place}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function lineIn(
