@@ -68,6 +68,8 @@ export const sipServerConfig = ({ region, host, paths }: HostConfigPlace): objec
     admin: { host: host.localAddress, port: sipAdmin, secretFile: join(paths.secrets, `${host.id}-sip`) },
     http: { host: host.localAddress, port: sipHttp },
     trustedSources: "told",
+    // A pop that was started again does not take up its old dialogs yet: their callers need not listen to nothing for long.
+    orphanGraceMs: 5_000,
   };
 };
 
