@@ -12,6 +12,9 @@
 //  f. Directions in SDP do not stop it from sending: a caller on hold is protected by blocking the other party. A leg
 //     on hold is not, since the digits of a blocked caller would be lost; its phone ignores what it gets.
 //  g. rtpengine copies the other side's origin line; a dialog needs its own (RFC 3264 §8).
+//  h. An offer makes a call that rtpengine does not know; every other command is refused then. A restarted one, which has
+//     forgotten everything without Redis, may by chance hand out the same ports again. With "loop-protect" it signs its
+//     SDP with a name that it takes at random at each start: told at no cost by every answer, and we take it off again.
 
 import type { CallId, LegId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
@@ -60,6 +63,16 @@ interface RelayedCall {
   bridged: { readonly leg: LegId; party: Party } | undefined;
   /** Tags whose audio goes nowhere now. */
   readonly blocked: Set<string>;
+  /** The run of rtpengine that is known to have this call (h). */
+  run: string;
+}
+
+/** What rtpengine says to an offer or an answer. */
+interface RelaySaid {
+  readonly sdp: Sdp;
+  readonly audio: AudioDescription;
+  /** Which of its runs said so (h). */
+  readonly run: string;
 }
 
 const CALLER = "caller";
@@ -67,7 +80,8 @@ const WORKER = "worker";
 const LEG_PREFIX = "leg-";
 const legTag = (leg: LegId): string => `${LEG_PREFIX}${leg}`;
 
-const FLAGS = ["port-latching", "strict-source", "allow-transcoding"];
+const FLAGS = ["port-latching", "strict-source", "allow-transcoding", "loop-protect"];
+const SIGNATURE = /^a=rtpengine:(.*)\r?\n/m;
 const REPLACED = { ICE: "remove", replace: ["origin", "session-connection"], flags: FLAGS } as const;
 const RELEASES_WAITING_MAX = 10_000;
 
@@ -112,17 +126,18 @@ export class RtpengineMediaRelay implements MediaRelay {
       for (const leg of before?.offered.keys() ?? []) await this.#request("delete", call, { "from-tag": legTag(leg) });
       const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"]);
       if (!offered.ok) return offered;
-      const workerAudio = workerSays(worker, offered.value.dtmfPayloadType);
+      const workerAudio = workerSays(worker, offered.value.audio.dtmfPayloadType);
       const answered = await this.#answer(call, CALLER, WORKER, workerAudio, answerDirection(caller.value.direction));
       if (!answered.ok) return answered;
 
       const relayed: RelayedCall = {
         caller: { audio: caller.value, relay: answered.value.audio.address, tag: CALLER },
         callerVersion: (before?.callerVersion ?? 0) + 1,
-        worker: { audio: workerAudio, relay: offered.value.address, tag: WORKER },
+        worker: { audio: workerAudio, relay: offered.value.audio.address, tag: WORKER },
         offered: new Map(),
         bridged: undefined,
         blocked: new Set(before?.blocked.has(WORKER) ? [WORKER] : []),
+        run: offered.value.run,
       };
       this.#calls.set(call, relayed);
       const heard = await this.#blockAsMeant(call, relayed);
@@ -142,30 +157,31 @@ export class RtpengineMediaRelay implements MediaRelay {
       const relayed = this.#calls.get(call);
       if (relayed === undefined) return fail({ code: "media.not-anchored" });
       const tag = legTag(leg);
-      const offered = await this.#request("offer", call, {
-        ...REPLACED,
-        "from-tag": CALLER,
-        "to-tag": tag,
-        sdp: say(relayed.caller.audio, "sendrecv"),
-        // telephone-event: a leg may press keys even where the caller cannot.
-        codec: { transcode: ["PCMU", "PCMA", "telephone-event"] },
-      });
+      // telephone-event: a leg may press keys even where the caller cannot.
+      const transcode = ["PCMU", "PCMA", "telephone-event"];
+      const offered = await this.#offer(
+        call,
+        CALLER,
+        tag,
+        { ...relayed.caller.audio, direction: "sendrecv" },
+        transcode,
+      );
       if (!offered.ok) return offered;
-      const sdp = String(offered.value.sdp ?? "");
-      const audio = readAudio(sdp);
-      if (!audio.ok) return refused("offer", "no usable SDP from the relay");
+      const { sdp, audio, run } = offered.value;
+      if (run !== relayed.run) {
+        const known = await this.#knownToThisRun(call);
+        if (!known.ok) return known;
+        if (!known.value) return this.#forgotten(call);
+        relayed.run = run;
+      }
 
       const far = relayed.bridged?.party ?? relayed.worker;
       const back = await this.#answer(call, CALLER, far.tag, far.audio); // b
       if (!back.ok) return back;
-      if (back.value.audio.address.port !== relayed.caller.relay.port) {
-        // The relay was restarted and knew nothing: this was a new call, on a port that the caller never heard of.
-        await this.#request("delete", call, {});
-        this.#calls.delete(call);
-        return fail({ code: "media.not-anchored" });
-      }
+      // Dropped without a restart, after a long silence: this is a new call, on a port that the caller never heard of.
+      if (back.value.audio.address.port !== relayed.caller.relay.port) return this.#forgotten(call);
       const version = (relayed.offered.get(leg)?.version ?? 0) + 1;
-      relayed.offered.set(leg, { relay: audio.value.address, version });
+      relayed.offered.set(leg, { relay: audio.address, version });
       const blocked = await this.#blockAsMeant(call, relayed);
       if (!blocked.ok) return blocked;
       return succeed(withOrigin(sdp, sessionIdOf(call, leg), version));
@@ -314,6 +330,21 @@ export class RtpengineMediaRelay implements MediaRelay {
     return answered.ok ? this.#blockAsMeant(call, relayed) : answered;
   }
 
+  /** Asked after an offer to a leg of a call that another run had: restored from Redis, it has the worker too (h). */
+  async #knownToThisRun(call: CallId): Promise<Outcome<boolean, MediaFailure>> {
+    const found = await this.#request("query", call, {});
+    if (!found.ok) return found;
+    const { tags } = found.value;
+    return succeed(typeof tags === "object" && tags !== null && WORKER in tags);
+  }
+
+  /** What our offer has just made in its place goes, too. */
+  async #forgotten(call: CallId): Promise<Outcome<never, MediaFailure>> {
+    await this.#request("delete", call, {});
+    this.#calls.delete(call);
+    return fail({ code: "media.not-anchored" });
+  }
+
   /** Who must not be heard now (c, f), and only they, is blocked. */
   async #blockAsMeant(call: CallId, relayed: RelayedCall): Promise<Outcome<void, MediaFailure>> {
     const { caller, worker, bridged, offered, blocked } = relayed;
@@ -338,13 +369,11 @@ export class RtpengineMediaRelay implements MediaRelay {
     to: string,
     audio: AudioDescription,
     transcode: readonly string[],
-  ): Promise<Outcome<AudioDescription, MediaFailure>> {
+  ): Promise<Outcome<RelaySaid, MediaFailure>> {
     const codec = { transcode };
     const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio), codec };
     const reply = await this.#request("offer", call, asked);
-    if (!reply.ok) return reply;
-    const offered = readAudio(String(reply.value.sdp ?? ""));
-    return offered.ok ? offered : refused("offer", "no usable SDP from the relay");
+    return reply.ok ? readSaid("offer", reply.value) : reply;
   }
 
   async #answer(
@@ -353,13 +382,10 @@ export class RtpengineMediaRelay implements MediaRelay {
     to: string,
     audio: AudioDescription,
     direction?: Direction,
-  ): Promise<Outcome<{ sdp: Sdp; audio: AudioDescription }, MediaFailure>> {
+  ): Promise<Outcome<RelaySaid, MediaFailure>> {
     const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio, direction) };
     const reply = await this.#request("answer", call, asked);
-    if (!reply.ok) return reply;
-    const sdp = String(reply.value.sdp ?? "");
-    const answered = readAudio(sdp);
-    return answered.ok ? succeed({ sdp, audio: answered.value }) : refused("answer", "no usable SDP from the relay");
+    return reply.ok ? readSaid("answer", reply.value) : reply;
   }
 
   #request(
@@ -402,6 +428,14 @@ const receives = ({ audio }: Party): boolean => audio.direction === "sendrecv" |
 
 const refused = (command: string, detail: string) =>
   fail<MediaFailure>({ code: "media.relay-refused", command, detail });
+
+/** Its SDP without its signature. */
+function readSaid(command: "offer" | "answer", reply: NgReply): Outcome<RelaySaid, MediaFailure> {
+  const signed = String(reply.sdp ?? "");
+  const audio = readAudio(signed);
+  if (!audio.ok) return refused(command, "no usable SDP from the relay");
+  return succeed({ sdp: signed.replace(SIGNATURE, ""), audio: audio.value, run: SIGNATURE.exec(signed)?.[1] ?? "" });
+}
 
 /**
  * One party's SDP with the one codec that we use with it. PCMU before PCMA, whatever the order: the worker speaks PCMU,
