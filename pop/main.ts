@@ -1,11 +1,12 @@
 // The POP process: the only file that knows everybody. Wires, starts, stops. No logic.
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { systemAlarm } from "../kernel/alarm.ts";
 import { asId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
 import { type RunningProcess, runProcess } from "../kernel/shell/process.ts";
+import { readSecretFile } from "../kernel/shell/secret-file.ts";
 import { systemClock } from "../kernel/time.ts";
 import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
 import { EventSpool } from "./adapters/disk/event-spool.ts";
@@ -51,7 +52,7 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
   const events = await EventSpool.open({ dir: spool, publisher, log, bytesMax: limits.spoolBytesMax });
 
   const store = new RedisCallStore({ hostId: asId<"pop-host">(hostId), ...config.redis, log });
-  const secret = readFileSync(config.sip.secretFile, "utf8").trim();
+  const secret = readSecretFile("sip.secretFile", config.sip.secretFile);
   const signalling = new DrachtioSignalling(
     { host: config.sip.host, port: config.sip.port, secret, server: config.sip.server },
     log,
