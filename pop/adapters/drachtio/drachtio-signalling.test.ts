@@ -287,4 +287,21 @@ describe("DrachtioSignalling on our sip-server", () => {
     signalling.hangUp(incoming.call, "caller", "normal");
     signalling.forget(incoming.call);
   });
+
+  test("a message that makes a handler throw is handled once, and the next one is still heard", async () => {
+    const caller = await phone("caller");
+    const [call] = await Promise.all([dial(caller), told.nextCall()]);
+    const { signalled } = told;
+    let thrown = 0;
+    told.signalled = (of, input) => {
+      if (input.kind === "caller-cancelled" && thrown++ === 0) throw new Error("a bug of ours");
+      signalled.call(told, of, input);
+    };
+    call.cancel();
+    await call.until("ended");
+    const next = await answered();
+    assert.equal(thrown, 1);
+    next.call.hangUp();
+    await told.next("caller-hung-up");
+  });
 });

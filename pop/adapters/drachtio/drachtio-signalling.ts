@@ -28,7 +28,10 @@ type Dialog = Srf.Dialog;
 /** What srf's type declarations leave out. */
 interface SrfInternals {
   readonly app: {
-    readonly client: { _getDefaultSocket(): unknown; readonly wp: { send(socket: unknown, frame: string): string } };
+    readonly client: {
+      _getDefaultSocket(): unknown;
+      readonly wp: EventEmitter & { send(socket: unknown, frame: string): string };
+    };
   };
 }
 
@@ -95,6 +98,7 @@ export class DrachtioSignalling implements SipSignalling {
     const { host: address, port, secret } = this.#settings;
     // Not awaited: a server that is not there yet is dialled again and again, and /readyz says so meanwhile.
     srf.connect({ host: address, port, secret, reconnect: { retryMaxDelay: RECONNECT_WAIT_MS_MAX } } as Srf.SrfConfig);
+    this.#guardFrames();
   }
 
   connected(): boolean {
@@ -227,6 +231,24 @@ export class DrachtioSignalling implements SipSignalling {
     this.#closing = true;
     if (this.#up) this.#srf.disconnect();
     this.#up = false;
+  }
+
+  /**
+   * srf takes a frame out of its buffer when it was handled: one that throws would be handled again with each that
+   * follows, and none after it ever.
+   */
+  #guardFrames(): void {
+    const { wp } = (this.#srf as unknown as SrfInternals).app.client;
+    const handlers = wp.listeners("msg");
+    wp.removeAllListeners("msg");
+    wp.on("msg", (...frame: unknown[]) => {
+      for (const handle of handlers)
+        try {
+          Reflect.apply(handle, wp, frame);
+        } catch (error) {
+          this.#log.error("sip.handler-failed", { handler: "frame", error });
+        }
+    });
   }
 
   #connected(error: Error | null | undefined): void {
