@@ -64,6 +64,10 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   #admission: AdmissionState = noCalls;
   #table: RoutingTable | undefined;
   #draining = false;
+  /** The process is about to end: nobody can call the drain off any more. */
+  #finishing = false;
+  /** Ended calls whose media is still being released. */
+  readonly #releasing = new Set<Promise<void>>();
   #whenEmpty: (() => void)[] = [];
 
   constructor(settings: CallsSettings, world: CallsWorld) {
@@ -266,12 +270,14 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.journals.close(call, record);
     this.#world.counted({ kind: "ended", record });
     this.#world.log.info("call.ended", { callId: call, endedBy: record.endedBy, code: record.endCode });
+    if (runner !== undefined) {
+      const released: Promise<void> = runner.settled().finally(() => this.#releasing.delete(released));
+      this.#releasing.add(released);
+    }
     if (this.#runners.size > 0) return;
     const whenEmpty = this.#whenEmpty;
     this.#whenEmpty = [];
-    void (runner?.settled() ?? Promise.resolve()).then(() => {
-      for (const resolve of whenEmpty) resolve();
-    });
+    for (const resolve of whenEmpty) resolve();
   }
 
   // ---- inputs to the right call ----
@@ -351,14 +357,20 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
 
   /** On: new calls get 503 with Retry-After, those that run go on. */
   drain(on: boolean): void {
+    if (this.#finishing && !on) return;
     this.#draining = on;
     this.#world.log.info("pop.draining", { on, calls: this.#runners.size });
   }
 
-  /** Waits for the calls to end by themselves, at the deadline ends the rest. Resolves when none is left. */
+  /** Waits for the calls to end by themselves, at the deadline ends the rest. Resolves when nothing of them is left. */
   async finish(deadlineMs: number): Promise<void> {
+    this.#finishing = true;
     this.drain(true);
-    if (this.#runners.size === 0) return;
+    if (this.#runners.size > 0) await this.#untilEmpty(deadlineMs);
+    await Promise.allSettled(this.#releasing);
+  }
+
+  async #untilEmpty(deadlineMs: number): Promise<void> {
     const empty = new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
     const alarm = this.#world.setAlarm(deadlineMs, () => {
       for (const runner of [...this.#runners.values()]) runner.handle({ kind: "hang-up-command", code: "pop.drained" });

@@ -316,3 +316,28 @@ test("a record is one, however the process died: its event has one name, that no
   const others = died.events.appended.filter(({ record }) => record === undefined);
   assert.ok(others.every(({ id }) => id !== ofNext.id));
 });
+
+test("a clean stop waits for the media of every call, not of the last alone; and is not called off", async () => {
+  const pop = new PaperPop(ACME);
+  const slow = await pop.ring();
+  await pop.ring();
+  const release = pop.relay.release.bind(pop.relay);
+  let letGo = () => {};
+  pop.relay.release = async (call) => {
+    if (call === slow) await new Promise<void>((resolve) => (letGo = resolve));
+    await release(call);
+  };
+  let finished = false;
+  void pop.calls.finish(1_000).then(() => {
+    finished = true;
+  });
+  pop.calls.command({ kind: "drain", on: false });
+  await pop.ring();
+  assert.match(String(pop.signalling.asked.at(-1)?.detail), /^pop.draining/);
+  await pop.pass(1_100);
+  assert.equal(finished, false);
+  letGo();
+  await pop.settle();
+  assert.equal(finished, true);
+  assert.deepEqual(pop.relay.calls, []);
+});
