@@ -38,6 +38,7 @@ export const PopConfig = z.strictObject({
       callMsMax: z
         .int()
         .min(1_000)
+        .max(seconds(7 * 24 * 3_600))
         .default(seconds(4 * 3_600)),
       journalsMax: z.int().min(0).max(100_000).default(1_000),
       drainMs: z
