@@ -33,6 +33,8 @@ import { CallMedia, type MediaEngines } from "./call-media.ts";
 import { CallRunner, type RunnerWorld, readCheckpoint } from "./call-runner.ts";
 import { type CallJournal, Journals } from "./journal.ts";
 
+const CLOSE_LOST_AGAIN_MS = 5_000;
+
 export interface CallsSettings {
   readonly regionId: RegionId;
   readonly popId: PopId;
@@ -117,14 +119,18 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
 
   /**
    * Calls that the last process of this host was running when it died: their dialogs are lost, so each is ended on
-   * paper, and leaves its one contact record. Resolves to how many there were.
+   * paper, and leaves its one contact record. Resolves to how many there were. While the store is away it is asked
+   * again now and then; new calls do not wait for that.
    */
   async closeLost(): Promise<number> {
-    const { store, log, events, clock, routing } = this.#world;
+    const { store, log, events, clock, routing, setAlarm } = this.#world;
     const loaded = await store.load();
-    if (!loaded.ok) return 0;
-    for (const [call, text] of loaded.value) {
-      if (this.#runners.has(call)) continue;
+    if (!loaded.ok) {
+      if (!this.#finishing) setAlarm(CLOSE_LOST_AGAIN_MS, () => void this.closeLost());
+      return 0;
+    }
+    const lost = [...loaded.value].filter(([call]) => !this.#runners.has(call));
+    for (const [call, text] of lost) {
       store.remove(call);
       const state = readCheckpoint(text);
       if (state === undefined) {
@@ -138,8 +144,8 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
         if (effect.kind === "ended") this.#world.counted({ kind: "ended", record: effect.record });
       }
     }
-    if (loaded.value.size > 0) log.warn("calls.lost", { calls: loaded.value.size });
-    return loaded.value.size;
+    if (lost.length > 0) log.warn("calls.lost", { calls: lost.length });
+    return lost.length;
   }
 
   /** Enough to end a call; no flow runs in it any more. */

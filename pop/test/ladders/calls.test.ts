@@ -341,3 +341,21 @@ test("a clean stop waits for the media of every call, not of the last alone; and
   assert.equal(finished, true);
   assert.deepEqual(pop.relay.calls, []);
 });
+
+test("lost calls get their record also when Redis is away as the next process starts", async () => {
+  const died = new PaperPop(ACME);
+  const call = await inQueue(died);
+  const next = new PaperPop(ACME);
+  next.store.away();
+  await next.calls.closeLost();
+  await next.pass(1_000); // a later moment: another call id
+  const living = await next.ring();
+  next.store.back();
+  next.store.written.set(call, died.store.written.get(call) ?? "");
+  await next.pass(6_000);
+  assert.deepEqual(
+    next.records().map(({ contactId, endCode }) => [contactId, endCode]),
+    [[call, "pop.restarted"]],
+  );
+  assert.ok(next.calls.knows(living));
+});
