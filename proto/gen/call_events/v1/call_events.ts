@@ -70,7 +70,7 @@ export interface PublishResponse {
 }
 
 export interface CallEvent {
-  /** "<call id>/<sequence>": the same event always has the same id. */
+  /** "<call id>/<sequence>", and "<call id>/record" for the one that carries the record: the same event always has the same id. */
   id?: string | undefined;
   callId?: string | undefined;
   tenantId?: string | undefined;
