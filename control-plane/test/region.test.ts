@@ -436,6 +436,21 @@ describe("the REST API", () => {
       assert.equal((await rest.inject({ url: "/v1/nowhere" })).statusCode, 401);
     }));
 
+  test("its OpenAPI document says what each path takes and how it refuses", () =>
+    within(async ({ rest }) => {
+      const { paths } = (await rest.inject({ url: "/v1/openapi.json" })).json();
+      const operations = Object.entries<Record<string, { summary?: string; responses: object }>>(paths).flatMap(
+        ([path, methods]) => Object.values(methods).map((operation) => ({ path, ...operation })),
+      );
+      assert.ok(operations.length > 10);
+      for (const { path, summary, responses } of operations) {
+        assert.ok(summary, path);
+        if (path.startsWith("/v1/")) assert.deepEqual(Object.keys(responses), ["2XX", "4XX", "5XX"], path);
+      }
+      const { requestBody } = paths["/v1/tenants/{tenant}/apply"].post;
+      assert.deepEqual(Object.keys(requestBody.content), ["application/json", "application/yaml"]);
+    }));
+
   test("answers every mistake with a stable code", () =>
     within(async (region) => {
       const code = async (method: "GET" | "POST", path: string, body?: unknown) => {

@@ -13,6 +13,16 @@ const kindOf = (text: string): ObjectKind | undefined => OBJECT_KINDS.find((kind
 
 const tenantParam = { type: "object", properties: { tenant: { type: "string" } }, required: ["tenant"] } as const;
 
+/** For the OpenAPI document: as the route's own schema it would make a list of a single value before we can refuse it. */
+export const documentsBody = {
+  content: {
+    "application/json": {
+      schema: { type: "object", properties: { documents: { type: "array" } }, required: ["documents"] },
+    },
+    "application/yaml": { schema: { type: "string" } },
+  },
+} as const;
+
 export function knownTenant(api: ControlPlaneApi, text: string): TenantId {
   const tenantId = asId<"tenant">(text);
   if (objectOf(api.intent().objects, tenantId, "tenant", tenantId) === undefined)
@@ -26,7 +36,6 @@ export function addConfigPaths(server: FastifyInstance, api: ControlPlaneApi): v
     {
       schema: {
         summary: "Applies documents as one transaction: all of them, or none and every mistake",
-        consumes: ["application/json", "application/yaml"],
         params: tenantParam,
         querystring: { type: "object", properties: { dryRun: { type: "boolean", default: false } } },
       },

@@ -6,7 +6,7 @@ import type { Log } from "../../../kernel/log.ts";
 import type { ControlPlaneApi } from "../../boundary/control-plane-api.ts";
 import { bearerCheck } from "./admin-token.ts";
 import { addAgentPaths } from "./agent-paths.ts";
-import { addConfigPaths } from "./config-paths.ts";
+import { addConfigPaths, documentsBody } from "./config-paths.ts";
 import { addContactPaths } from "./contact-paths.ts";
 import { addPopPaths } from "./pop-paths.ts";
 import { REST_STATUS, RestFailure } from "./rest-failure.ts";
@@ -77,6 +77,12 @@ export async function buildRestApi(
       components: { securitySchemes: { admin: { type: "http", scheme: "bearer" } } },
       security: [{ admin: [] }],
     },
+    // For the document only: as a route's own schema it would cut what an answer may say.
+    transform: ({ schema, url }) => {
+      if (!url.startsWith("/v1/")) return { schema, url };
+      const body = url.endsWith("/apply") ? { body: documentsBody } : {};
+      return { schema: { ...schema, ...body, response: documentedAnswers }, url };
+    },
   });
   await server.register(async (routes) => {
     addConfigPaths(routes, api);
@@ -89,6 +95,21 @@ export async function buildRestApi(
   await server.ready();
   return server;
 }
+
+const failureBody = {
+  type: "object",
+  required: ["code", "message"],
+  properties: {
+    code: { type: "string", enum: Object.keys(REST_STATUS) },
+    message: { type: "string" },
+    mistakes: { type: "array", items: { type: "object" } },
+  },
+} as const;
+const documentedAnswers = {
+  "2xx": { description: "Done", type: "object", additionalProperties: true },
+  "4xx": { description: "Refused; `code` is stable, `mistakes` lists all of them", ...failureBody },
+  "5xx": { description: "Not possible now, or a mistake of ours", ...failureBody },
+} as const;
 
 function addProbes(server: FastifyInstance, api: ControlPlaneApi): void {
   const security: { [name: string]: readonly string[] }[] = [];
