@@ -3,8 +3,8 @@
 import { readFileSync } from "node:fs";
 import { CommandEnd, EXIT } from "../exit.ts";
 import { bornAt, isAlive } from "../up/lock.ts";
+import { regionPaths } from "../up/region-paths.ts";
 import { readUpState, type UpState } from "../up/state-file.ts";
-import { regionPaths } from "../up/topology.ts";
 
 const ANSWER_MS_MAX = 10_000;
 

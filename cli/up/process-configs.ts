@@ -4,7 +4,7 @@
 import { join } from "node:path";
 import { rtpengineArguments as spawnArguments } from "../../pop/adapters/rtpengine/spawn-arguments.ts";
 import type { Pop, PopHost, Region } from "../../regions/schema/region.ts";
-import type { RegionPaths } from "./topology.ts";
+import type { RegionPaths } from "./region-paths.ts";
 
 /** On the local target calls that are up get this long to end by themselves when a POP is stopped. */
 export const LOCAL_DRAIN_MS = 5_000;

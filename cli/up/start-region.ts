@@ -10,10 +10,11 @@ import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
 import { type LogEntry, parseLogLine } from "../terminal/log-line.ts";
 import { type AlreadyRunning, takeLock } from "./lock.ts";
 import { type Occupied, occupied, showOccupied } from "./ports.ts";
+import { regionPaths, secretFileOf } from "./region-paths.ts";
 import { secretIn } from "./secrets.ts";
 import { type UpState, writeUpState } from "./state-file.ts";
 import { Supervised } from "./supervised.ts";
-import { chosenHosts, type ProcessKind, planTopology, regionPaths, SOCKET_NAME, secretFileOf } from "./topology.ts";
+import { chosenHosts, type ProcessKind, planTopology, SOCKET_NAME } from "./topology.ts";
 
 export interface StartRegionOptions {
   readonly region?: string;

@@ -13,6 +13,7 @@ import {
   rtpengineArguments,
   sipServerConfig,
 } from "./process-configs.ts";
+import { type RegionPaths, regionPaths } from "./region-paths.ts";
 
 export interface Listen {
   readonly transport: "tcp" | "udp";
@@ -49,33 +50,6 @@ export interface ProcessPlan {
   readonly stopWithinMs: number;
   /** Processes of a lower stage are ready before those of a higher one start, and are stopped after them. */
   readonly stage: number;
-}
-
-/** Where everything of one region lies: DATA/eu/… */
-export interface RegionPaths {
-  readonly root: string;
-  readonly logs: string;
-  readonly secrets: string;
-  readonly adminTokenFile: string;
-  readonly redisPasswordFile: string;
-  readonly pki: string;
-  readonly stateFile: string;
-  readonly lockFile: string;
-}
-
-export function regionPaths(dataDir: string, region: string): RegionPaths {
-  const root = join(dataDir, region);
-  const secrets = join(root, "secrets");
-  return {
-    root,
-    logs: join(root, "logs"),
-    secrets,
-    adminTokenFile: join(secrets, "admin-token"),
-    redisPasswordFile: join(secrets, "redis-password"),
-    pki: join(root, "pki"),
-    stateFile: join(root, "up.json"),
-    lockFile: join(root, "up.lock"),
-  };
 }
 
 export interface TopologyOptions {
@@ -118,8 +92,6 @@ export function chosenHosts(region: Region, asked: readonly string[] | undefined
 
 /** The media worker's control socket, in its host's folder. */
 export const SOCKET_NAME = "media-worker.sock";
-
-export const secretFileOf = (paths: RegionPaths, hostId: string): string => join(paths.secrets, `${hostId}-sip`);
 
 /** Every process of the region in the order of its start. */
 export function planTopology(options: TopologyOptions): ProcessPlan[] {

@@ -6,7 +6,7 @@ import type { AgentChoice } from "../../core/queue/shard-messages.ts";
 import { type Contact, waitingIn } from "../../core/queue/shard-state.ts";
 import { overlap, parseCidr } from "../../core/tenancy/cidr.ts";
 import { objectOf } from "../../core/tenancy/intent.ts";
-import { knownTenant } from "./config-paths.ts";
+import { knownTenant } from "./known-tenant.ts";
 import { RestFailure } from "./rest-failure.ts";
 
 const reason = { type: "string", minLength: 1, maxLength: 100 } as const;

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { asId } from "../../../kernel/ids.ts";
-import type { ControlPlaneApi, TenantId } from "../../boundary/control-plane-api.ts";
+import type { ControlPlaneApi } from "../../boundary/control-plane-api.ts";
 import { OBJECT_KINDS, type ObjectKind } from "../../core/tenancy/documents.ts";
 import { type ConfigObject, objectOf, objectsOf } from "../../core/tenancy/intent.ts";
 import { agentView } from "./agent-paths.ts";
+import { knownTenant } from "./known-tenant.ts";
 import { type RestCode, RestFailure } from "./rest-failure.ts";
 import { readYamlDocuments } from "./yaml-documents.ts";
 
@@ -22,13 +23,6 @@ export const documentsBody = {
     "application/yaml": { schema: { type: "string" } },
   },
 } as const;
-
-export function knownTenant(api: ControlPlaneApi, text: string): TenantId {
-  const tenantId = asId<"tenant">(text);
-  if (objectOf(api.intent().objects, tenantId, "tenant", tenantId) === undefined)
-    throw new RestFailure("tenant.unknown", `there is no tenant "${text}"`);
-  return tenantId;
-}
 
 export function addConfigPaths(server: FastifyInstance, api: ControlPlaneApi): void {
   server.post<{ Params: { tenant: string }; Querystring: { dryRun: boolean }; Body: unknown }>(
