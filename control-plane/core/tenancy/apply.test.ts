@@ -76,9 +76,11 @@ test("every mistake is listed, of every document", () => {
     ]),
     [
       "1 queue support ringTimeout: a duration with its unit: 500ms, 20s, 2m, 1h",
+      '1 queue support teams.0: there is no team "nobody"',
       "2 spaceship x kind: one of tenant, trunk, dn, entry-point, flow, queue, team, agent",
       "3 team Not Kebab id: lower-case words joined by hyphens: support-line",
       '4 agent dave: Unrecognized key: "shoeSize"',
+      '4 agent dave teams.0: there is no team "nobody"',
       '5 dn second entryPoint: there is no entry-point "nowhere"',
       '5 dn second number: is that of dn "support-number"',
       "7 team twice id: document 6 is this team already",

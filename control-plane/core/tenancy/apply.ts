@@ -1,5 +1,6 @@
 // A transaction of documents on a tenant's objects: all of it holds together, or none of it happens and every mistake is said.
 
+import type { z } from "zod";
 import type { TenantId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { UnixMs } from "../../../kernel/units.ts";
@@ -151,14 +152,25 @@ function readDocuments(tenantId: TenantId, documents: readonly unknown[], mistak
       wrong("id", `document ${first.number} is this ${kind} already`);
       return;
     }
-    const claim: Claim = !parsed.success
-      ? { what: "broken" }
-      : deletion
+    const claim: Claim = parsed.success
+      ? deletion
         ? { what: "deletion" }
-        : { what: "object", document: raw as Json };
+        : { what: "object", document: raw as Json }
+      : brokenClaim(kind, raw, parsed.error.issues);
     written.set(key, { number, kind, id, claim });
   });
   return [...written.values()];
+}
+
+/**
+ * A document that is refused for one field still has its references looked at, so that one round tells all: without the
+ * fields that are wrong it may be whole. A flow is not tried: without one activity the others would seem to lead nowhere.
+ */
+function brokenClaim(kind: ObjectKind, raw: object, issues: readonly z.core.$ZodIssue[]): Claim {
+  const wrong = issues.flatMap((issue) => (issue.code === "unrecognized_keys" ? issue.keys : issue.path.slice(0, 1)));
+  const rest = Object.fromEntries(Object.entries(raw).filter(([field]) => !wrong.includes(field))) as Json;
+  if (kind === "flow" || !DOCUMENT_SCHEMAS[kind].safeParse(rest).success) return { what: "broken" };
+  return { what: "object", document: rest };
 }
 
 function namesOf(raw: unknown): { kind: string | undefined; id: string | undefined } {
