@@ -5,7 +5,6 @@
 export type UnixMs = number;
 
 export const MS_PER_SECOND = 1_000;
-export const secondsToMs = (seconds: number): number => seconds * MS_PER_SECOND;
 export const msToSeconds = (ms: number): number => ms / MS_PER_SECOND;
 
 /** "1.2 s", "350 ms": for people. */

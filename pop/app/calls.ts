@@ -62,6 +62,8 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   readonly #world: CallsWorld;
   readonly #settings: CallsSettings;
   readonly #runners = new Map<CallId, CallRunner>();
+  /** The same for every call. */
+  readonly #runnerWorld: RunnerWorld;
   readonly journals: Journals;
   #admission: AdmissionState = noCalls;
   #table: RoutingTable | undefined;
@@ -76,6 +78,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#settings = settings;
     this.#world = world;
     this.journals = new Journals(settings.journalsMax);
+    this.#runnerWorld = this.#worldOfRunners();
   }
 
   // ---- the snapshot ----
@@ -188,7 +191,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#world.counted({ kind: "arrived" });
     this.#world.log.info("call.arrived", { callId: basics.id, trunkId, entryPointId: basics.entryPointId });
     const runner = new CallRunner(
-      this.#runnerWorld(),
+      this.#runnerWorld,
       this.#contextOf(table, routed),
       basics,
       journal,
@@ -255,7 +258,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     return outboundUri.replace(/^(sips?):/, `$1:${user}@`);
   }
 
-  #runnerWorld(): RunnerWorld {
+  #worldOfRunners(): RunnerWorld {
     const { clock, setAlarm, log, signalling, routing, store, events } = this.#world;
     return {
       clock,
