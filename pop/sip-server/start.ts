@@ -61,10 +61,11 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   const udp = openUdp(config.udpBufferBytes);
   const closers: (() => Promise<void>)[] = [() => endpoint.stop()];
   try {
-    for (const { transport, host, port, externalHost } of config.listen) {
+    for (const { transport, name, host, port, externalHost } of config.listen) {
       const named = bracketed(externalHost ?? host);
       const point: ListenPoint = {
         id: `${transport}/${named}:${port}`,
+        name: name ?? transport,
         transport,
         address: host,
         port,

@@ -9,6 +9,11 @@ const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
 const ListenSchema = z
   .strictObject({
     transport: z.enum(["udp", "tcp"]),
+    /** The connection's name in logs and metrics: "carriers", "agents". The transport's when left out. */
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, "lower-case letters, digits and hyphens, like carriers")
+      .optional(),
     host,
     port,
     /** What peers call us when it is not `host`: a name, or the address in front of a NAT. */

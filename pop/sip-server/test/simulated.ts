@@ -48,6 +48,7 @@ export class SimulatedHost {
     });
     const point = {
       id: `udp/${address}:5060`,
+      name: "udp",
       transport: "udp",
       address,
       port: 5060,

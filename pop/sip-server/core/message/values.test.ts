@@ -127,6 +127,7 @@ test("where a URI leads, and from which of our addresses", () => {
   assert.equal(to("sips:a@b.example"), "requested protocol/transport not available");
   const points = (["127.0.0.1", "10.1.0.5", "10.2.0.5", "::1"] as const).map((address) => ({
     id: address,
+    name: "udp",
     transport: "udp" as const,
     address,
     port: 5060,
