@@ -1,9 +1,11 @@
 // Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
 
 import type { Log } from "../../kernel/log.ts";
+import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
 import { openAdmin } from "./adapters/admin-listener.ts";
+import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
 import { resolveHost } from "./adapters/resolver.ts";
 import { systemIds } from "./adapters/system-ids.ts";
@@ -30,7 +32,9 @@ export interface SipServer {
 export async function startSipServer(config: SipServerConfig, log: Log): Promise<SipServer> {
   const { admin } = config;
   const secret = admin.secret ?? readSecretFile("admin.secretFile", admin.secretFile ?? "");
-  const endpoint = new Endpoint({
+  // The counters are the endpoint's, which does not exist yet.
+  const capture = captureOf(config, log, (reason) => endpoint.counters.add("capture_lost", `reason="${reason}"`));
+  const endpoint: Endpoint = new Endpoint({
     settings: {
       secret,
       t1Ms: config.t1Ms,
@@ -50,6 +54,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     alarm: systemAlarm(),
     ids: systemIds,
     log,
+    tap: capture,
     resolve: resolveHost,
   });
   const tcp = openTcp({
@@ -59,7 +64,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     idleMs: config.tcpIdleMs,
   });
   const udp = openUdp(config.udpBufferBytes);
-  const closers: (() => Promise<void>)[] = [() => endpoint.stop()];
+  const closers: (() => Promise<void>)[] = [async () => capture?.stop(), () => endpoint.stop()];
   try {
     for (const { transport, name, host, port, externalHost } of config.listen) {
       const named = bracketed(externalHost ?? host);
@@ -94,6 +99,15 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     await closeAll(closers);
     throw error;
   }
+}
+
+function captureOf({ capture, http }: SipServerConfig, log: Log, lost: HepParts["lost"]): HepCapture | undefined {
+  if (capture === undefined) return undefined;
+  const { transport, host, port, agentId, passwordFile, backlogBytesMax } = capture;
+  const password = passwordFile === undefined ? "" : readSecretFile("capture.passwordFile", passwordFile);
+  const agent = { id: agentId, name: http.host, password };
+  const settings = { transport, host, port, agent, backlogBytesMax };
+  return openHepCapture({ settings, log, lost, rng: systemRng, unixMs: () => systemClock.unixMs() });
 }
 
 /** Applications first, sockets last: what is being said still leaves. */

@@ -3,7 +3,7 @@
 import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Observable } from "../boundary/observable.ts";
+import type { Buckets, Observable } from "../boundary/observable.ts";
 
 export interface HttpListener {
   readonly port: number;
@@ -25,7 +25,7 @@ export function openHttp(at: { readonly host: string; readonly port: number }, e
         return json(200, { status: "ok", ...endpoint.facts });
       case "/metrics":
         registry.metrics().then(
-          (text) => answer(200, registry.contentType, text),
+          (text) => answer(200, registry.contentType, text + answeringText(endpoint.answering)),
           () => json(500, { error: "metrics" }),
         );
         return;
@@ -56,8 +56,8 @@ export function openHttp(at: { readonly host: string; readonly port: number }, e
 }
 
 const COUNTERS: readonly (readonly [name: string, metric: string, help: string, labels: readonly string[]])[] = [
-  ["messages", "sip_messages_total", "SIP messages, by direction and method or status class", ["direction", "kind"]],
   ["retransmissions", "sip_retransmissions_total", "Messages sent again", ["direction"]],
+  ["capture_lost", "sip_capture_lost_total", "Messages that the capture collector was not sent", ["reason"]],
   ["malformed", "sip_malformed_total", "Messages that could not be used", ["fault", "answered"]],
   ["dropped", "sip_dropped_total", "Datagrams and streams not looked at, or responses nobody asked for", ["reason"]],
   ["unanswered_requests", "sip_unanswered_requests_total", "Requests no application answered", ["method"]],
@@ -84,6 +84,41 @@ function metricsOf(endpoint: Observable): Registry {
         for (const [labels, count] of endpoint.counters.of(name)) this.inc(readLabels(labels), count);
       },
     });
+  new Counter({
+    name: "sip_requests_total",
+    help: "SIP requests, by direction, transport and method",
+    labelNames: ["direction", "transport", "method"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { direction, transport, method, status, count } of endpoint.messages.entries())
+        if (status === 0) this.inc({ direction, transport, method }, count);
+    },
+  });
+  new Counter({
+    name: "sip_responses_total",
+    help: "SIP responses, by direction, transport, method of the CSeq and status",
+    labelNames: ["direction", "transport", "method", "status"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { direction, transport, method, status, count } of endpoint.messages.entries())
+        if (status !== 0) this.inc({ direction, transport, method, status: String(status) }, count);
+    },
+  });
+  new Gauge({
+    name: "sip_transaction_states",
+    help: "Transactions now, by kind and state (RFC 3261 §17, RFC 6026)",
+    labelNames: ["kind", "state"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [key, count] of endpoint.transactionStates()) {
+        const [kind = "", state = ""] = key.split(" ");
+        this.set({ kind, state }, count);
+      }
+    },
+  });
   for (const fact of ["transactions", "dialogs", "timers", "pendingRequests", "clientCalls", "applications"] as const)
     new Gauge({
       name: `sip_${fact.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
@@ -106,6 +141,24 @@ function metricsOf(endpoint: Observable): Registry {
   });
   collectDefaultMetrics({ register: registry });
   return registry;
+}
+
+/** A histogram in the text format: prom-client's own can only be fed one observation at a time. */
+function answeringText({ counts, boundsMs, sumMs }: Buckets): string {
+  const name = "sip_application_answer_seconds";
+  const lines = [
+    `# HELP ${name} From a request's delivery to the application's first answer`,
+    `# TYPE ${name} histogram`,
+  ];
+  let total = 0;
+  let at = 0;
+  for (const count of counts) {
+    total += count;
+    const boundMs = boundsMs[at++];
+    lines.push(`${name}_bucket{le="${boundMs === undefined ? "+Inf" : boundMs / 1_000}"} ${total}`);
+  }
+  lines.push(`${name}_sum ${sumMs / 1_000}`, `${name}_count ${total}`, "");
+  return `\n${lines.join("\n")}`;
 }
 
 /** `a="b",c="d"` back to an object. */

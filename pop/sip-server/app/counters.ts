@@ -1,5 +1,7 @@
 // What happened, counted. Plain numbers: the metrics page reads them when it is asked.
 
+import { METHOD_LABELS } from "./message-counts.ts";
+
 export class Counters {
   readonly #values = new Map<string, number>();
 
@@ -29,8 +31,6 @@ export class Counters {
   }
 }
 
-const METHODS = new Set(
-  "INVITE ACK BYE CANCEL OPTIONS INFO PRACK UPDATE MESSAGE REGISTER SUBSCRIBE NOTIFY REFER PUBLISH".split(" "),
-);
 /** A label a stranger cannot multiply. */
 export const methodLabel = (method: string): string => (METHODS.has(method) ? method : "other");
+const METHODS: ReadonlySet<string> = new Set(METHOD_LABELS);

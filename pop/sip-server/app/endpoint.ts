@@ -5,6 +5,7 @@ import type { Log } from "../../../kernel/log.ts";
 import type { Clock } from "../../../kernel/time.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
 import type { Ids } from "../boundary/ids.ts";
+import type { MessageTap } from "../boundary/message-tap.ts";
 import type { Observable } from "../boundary/observable.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
@@ -21,8 +22,10 @@ import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
 import { Applications, isSameSecret } from "./applications.ts";
-import { Counters, methodLabel } from "./counters.ts";
+import { Counters } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
+import type { Latency } from "./latency.ts";
+import { MessageCounts } from "./message-counts.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
@@ -53,12 +56,15 @@ export interface EndpointParts {
   readonly alarm: Alarm;
   readonly ids: Ids;
   readonly log: Log;
+  /** Sees every message, when somebody captures. */
+  readonly tap?: MessageTap | undefined;
   /** Never rejects. */
   resolve(host: string): Promise<string | undefined>;
 }
 
 export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly counters = new Counters();
+  readonly messages = new MessageCounts();
   readonly trace: WireTrace;
   readonly wheel: TimerWheel;
   readonly #parts: EndpointParts;
@@ -121,6 +127,15 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     };
   }
 
+  /** What the transactions are at: "invite-client proceeding", and how many. Looks at each: for a scrape, not for a call. */
+  transactionStates(): ReadonlyMap<string, number> {
+    return this.#transactions.census();
+  }
+
+  get answering(): Latency {
+    return this.#server.answering;
+  }
+
   addTransport(transport: SipTransport): void {
     this.#transports.set(transport.point.id, transport);
     this.#points.push(transport.point);
@@ -161,6 +176,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   #onMessage(text: string, from: Flow, point: ListenPoint): void {
     if (text.length < 5 && text.trim() === "") return; // CRLF keep-alive: RFC 5626 §3.5.1, nothing is owed over UDP
     const parsed = parseMessage(text, this.#parts.settings.parse);
+    const { tap } = this.#parts;
+    if (tap !== undefined) tap.onMessage(text, "in", from, point, parsed.ok ? parsed.value.callId : "");
     if (!parsed.ok) this.#onMalformed(parsed.failure, from, point);
     else if (parsed.value.kind === "request") this.#onRequest(parsed.value, from, point);
     else this.#onResponse(parsed.value, from);
@@ -168,15 +185,17 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   #onRequest(arrived: SipRequest, from: Flow, point: ListenPoint): void {
     const request = stamped(arrived, from);
-    this.counters.add("messages", `direction="in",kind="${methodLabel(request.method)}"`);
+    this.messages.add(request, "in", from.transport);
     const known = this.#transactions.find(request);
-    this.#note(request, "in", from, request.sizeBytes, known !== undefined && request.method !== "ACK");
+    const again = known !== undefined && request.method !== "ACK";
+    if (again) this.counters.add("retransmissions", 'direction="in"');
+    this.#note(request, "in", from, request.sizeBytes, again);
     if (known !== undefined) known.receive(request);
     else this.#server.onRequest(request, from, point);
   }
 
   #onResponse(response: SipResponse, from: Flow): void {
-    this.counters.add("messages", `direction="in",kind="${Math.floor(response.status / 100)}xx"`);
+    this.messages.add(response, "in", from.transport);
     this.#note(response, "in", from, response.sizeBytes, false);
     // §18.1.2, §8.1.3.3: a Via that is not ours, or not alone, belongs to somebody else.
     if (!this.#isOurVia(response)) this.counters.add("dropped", 'reason="foreign-via"');
@@ -205,7 +224,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const hasRport = parameter(back.params, "rport") !== undefined;
     const to: Flow = from.transport !== "udp" || hasRport ? from : { ...from, port: via.port ?? 5060 };
     const text = refusalText(answer, back, this.#parts.ids.tag());
-    this.counters.add("messages", `direction="out",kind="${Math.floor(answer.status / 100)}xx"`);
+    this.messages.count("out", from.transport, "other", answer.status);
+    this.#parts.tap?.onMessage(text, "out", to, point, "");
     this.#transports.get(point.id)?.send(text, to, () => {});
   }
 
@@ -332,10 +352,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       return;
     }
     const text = this.#textOf(message);
-    const kind = message.kind === "request" ? methodLabel(message.method) : `${Math.floor(message.status / 100)}xx`;
-    this.counters.add("messages", `direction="out",kind="${kind}"`);
+    this.messages.add(message, "out", flow.transport);
     if (again) this.counters.add("retransmissions", 'direction="out"');
     this.#note(message, "out", flow, text.length, again);
+    this.#parts.tap?.onMessage(text, "out", flow, transport.point, message.callId);
     transport.send(text, flow, failed);
   }
 

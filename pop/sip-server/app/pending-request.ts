@@ -36,6 +36,8 @@ export class PendingRequest implements TimerOwner {
   readonly startsDialog: boolean;
   #reliable: reliable.ReliableState;
   #provisional: SipResponse | undefined;
+  readonly #openedMs: number;
+  #isAnswered = false;
 
   constructor(shell: Shell, facts: PendingFacts, onSilence: (pending: PendingRequest) => void) {
     this.#shell = shell;
@@ -45,6 +47,7 @@ export class PendingRequest implements TimerOwner {
     this.localTag = facts.request.toTag;
     this.startsDialog = facts.entry === undefined;
     this.timers = new NamedTimers(shell.wheel, this);
+    this.#openedMs = shell.clock.nowMs();
     // RFC 3262 §3: any number from 1 to 2^31 - 1 may come first.
     this.#reliable = reliable.start(0);
     const { unansweredInviteT1s, unansweredT1s } = shell.limits;
@@ -54,6 +57,13 @@ export class PendingRequest implements TimerOwner {
 
   get isInvite(): boolean {
     return this.facts.request.method === "INVITE";
+  }
+
+  /** How long the application took; undefined when this is not its first answer. */
+  firstAnswerAfterMs(nowMs: number): number | undefined {
+    if (this.#isAnswered) return undefined;
+    this.#isAnswered = true;
+    return nowMs - this.#openedMs;
   }
 
   /** The application has reacted: from now on it may ring for as long as ringing may last. */

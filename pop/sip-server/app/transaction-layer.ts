@@ -85,6 +85,18 @@ export class TransactionLayer {
     return this.#clients.size + this.#servers.size;
   }
 
+  /** Transactions by kind and state. Looks at each of them. */
+  census(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    const note = (side: "client" | "server", { request, state }: { request: SipRequest; state: string }) => {
+      const key = `${request.method === "INVITE" ? "invite" : "non-invite"}-${side} ${state}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    };
+    for (const client of this.#clients.values()) note("client", client);
+    for (const server of this.#servers.values()) note("server", server);
+    return counts;
+  }
+
   get full(): boolean {
     return this.size >= this.shell.transactionsMax;
   }

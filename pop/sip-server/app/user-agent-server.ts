@@ -28,6 +28,7 @@ import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
 import type { Applications } from "./applications.ts";
 import { methodLabel } from "./counters.ts";
 import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
+import { Latency } from "./latency.ts";
 import { PendingRequest } from "./pending-request.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
@@ -60,6 +61,8 @@ export interface UserAgentServerParts {
 }
 
 export class UserAgentServer {
+  /** From a request's delivery to the application's first answer to it. */
+  readonly answering = new Latency();
   readonly #shell: Shell;
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
@@ -213,6 +216,8 @@ export class UserAgentServer {
       this.#nok(link, command.id, "Response not sent due to unknown transaction");
       return;
     }
+    const waitedMs = pending.firstAnswerAfterMs(this.#shell.clock.nowMs());
+    if (waitedMs !== undefined) this.answering.observe(waitedMs);
     const { draft } = command;
     const { request, point } = pending.facts;
     const { status } = draft;

@@ -1,3 +1,4 @@
+import type { TransportName } from "../core/flow.ts";
 import type { TraceLine } from "../core/trace/wire-trace.ts";
 
 /** What operators may look at. */
@@ -5,7 +6,29 @@ export interface Observable {
   readonly facts: Readonly<Record<Fact, number>>;
   /** Counts by label: `method="INVITE"`; "" for a counter without labels. */
   readonly counters: { of(name: string): Iterable<readonly [labels: string, count: number]> };
+  readonly messages: { entries(): Iterable<MessageCount> };
+  /** "invite-server proceeding" and how many. */
+  transactionStates(): ReadonlyMap<string, number>;
+  /** From a request's delivery to the application's first answer. */
+  readonly answering: Buckets;
   readonly trace: { of(callId: string): readonly TraceLine[] | undefined };
+}
+
+/** Of one direction, transport, method and status; status 0 is a request. */
+export interface MessageCount {
+  readonly direction: "in" | "out";
+  readonly transport: TransportName;
+  /** Of a response: the CSeq's. */
+  readonly method: string;
+  readonly status: number;
+  readonly count: number;
+}
+
+export interface Buckets {
+  /** How many fell below each bound and above the one before; last: beyond all. */
+  readonly counts: Iterable<number>;
+  readonly boundsMs: readonly number[];
+  readonly sumMs: number;
 }
 
 export type Fact =

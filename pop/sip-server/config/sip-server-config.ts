@@ -46,6 +46,18 @@ export const SipServerConfigSchema = z
     trustedSources: z.enum(["any", "told"]).default("any"),
     traceCallIds: z.int().min(0).max(100_000).default(2_000),
     traceLinesPerCall: z.int().min(1).max(2_000).default(200),
+    /** A copy of every message to a Homer collector, HEPv3. It must stand in this region: copies hold personal data. */
+    capture: z
+      .strictObject({
+        transport: z.enum(["udp", "tcp"]).default("udp"),
+        host,
+        port,
+        agentId: z.int().min(0).max(4_294_967_295),
+        /** A file whose content, trimmed, is the collector's key. */
+        passwordFile: z.string().min(1).optional(),
+        backlogBytesMax: z.int().min(65_536).max(1_073_741_824).default(4_194_304),
+      })
+      .optional(),
     udpBufferBytes: z.int().min(65_536).max(67_108_864).default(4_194_304),
     messageBytesMax: z.int().min(2_048).max(65_535).default(65_535),
     tcpConnectionsMax: z.int().min(1).max(65_535).default(4_096),

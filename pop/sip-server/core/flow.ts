@@ -1,6 +1,8 @@
 // Where a message came from or goes to, as data: it outlives sockets and processes.
 
-export type TransportName = "udp" | "tcp" | "tls" | "ws" | "wss";
+export const TRANSPORT_NAMES = ["udp", "tcp", "tls", "ws", "wss"] as const;
+
+export type TransportName = (typeof TRANSPORT_NAMES)[number];
 
 /** One of our addresses, as listed in the configuration. */
 export interface ListenPoint {

@@ -150,6 +150,10 @@ scenario("an operator sees the ladder of a call without the numbers, health and 
   assert.deepEqual(JSON.parse(await get("/trace?callId=unknown")), []);
   assert.equal(JSON.parse(await get("/healthz")).status, "ok");
   const metrics = await get("/metrics");
-  assert.match(metrics, /sip_messages_total\{direction="in",kind="INVITE"\} 2/);
+  assert.match(metrics, /sip_requests_total\{direction="in",transport="udp",method="INVITE"\} 2/);
+  assert.match(metrics, /sip_responses_total\{direction="out",transport="udp",method="INVITE",status="486"\} 1/);
+  assert.match(metrics, /sip_retransmissions_total\{direction="in"\} 1/);
+  assert.match(metrics, /sip_transaction_states\{kind="invite-server",state="confirmed"\} 1/);
+  assert.match(metrics, /sip_application_answer_seconds_bucket\{le="\+Inf"\} 1\n/);
   assert.match(metrics, /sip_retransmissions_total\{direction="out"\} 1/);
 });

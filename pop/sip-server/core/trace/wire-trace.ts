@@ -19,10 +19,13 @@ export interface TraceLine {
   readonly body: boolean;
 }
 
+/** How the call began, and how it stands: what lies between is forgotten first. */
 interface Ring {
-  readonly lines: TraceLine[];
-  /** Lines that no longer fitted: the first half of a long call is kept, then its end is cut. */
-  dropped: number;
+  readonly first: TraceLine[];
+  /** Written round and round. */
+  readonly last: TraceLine[];
+  /** Where in `last` the next line goes once it is full. */
+  next: number;
 }
 
 export interface TraceLimits {
@@ -30,7 +33,7 @@ export interface TraceLimits {
   readonly linesPerCallMax: number;
 }
 
-/** Bounded twice: calls (the oldest goes first) and lines of a call (later ones are counted only). */
+/** Bounded twice: calls (the oldest goes first) and lines of a call (its middle goes first). */
 export class WireTrace {
   readonly limits: TraceLimits;
   readonly #rings = new Map<string, Ring>();
@@ -52,14 +55,10 @@ export class WireTrace {
         const oldest = this.#rings.keys().next().value;
         if (oldest !== undefined) this.#rings.delete(oldest);
       }
-      ring = { lines: [], dropped: 0 };
+      ring = { first: [], last: [], next: 0 };
       this.#rings.set(message.callId, ring);
     }
-    if (ring.lines.length >= this.limits.linesPerCallMax) {
-      ring.dropped++;
-      return;
-    }
-    ring.lines.push({
+    this.#keep(ring, {
       unixMs: at.unixMs,
       direction,
       local: flow.pointId,
@@ -76,8 +75,22 @@ export class WireTrace {
     });
   }
 
+  #keep(ring: Ring, line: TraceLine): void {
+    const { linesPerCallMax } = this.limits;
+    const firstMax = Math.ceil(linesPerCallMax / 2);
+    if (ring.first.length < firstMax) ring.first.push(line);
+    else if (ring.last.length < linesPerCallMax - firstMax) ring.last.push(line);
+    else if (ring.last.length > 0) {
+      ring.last[ring.next] = line;
+      ring.next = (ring.next + 1) % ring.last.length;
+    }
+  }
+
+  /** In order of time; in a long call lines of its middle are missing. */
   of(callId: string): readonly TraceLine[] | undefined {
-    return this.#rings.get(callId)?.lines;
+    const ring = this.#rings.get(callId);
+    if (ring === undefined) return undefined;
+    return [...ring.first, ...ring.last.slice(ring.next), ...ring.last.slice(0, ring.next)];
   }
 
   get size(): number {
