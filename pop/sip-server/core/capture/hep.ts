@@ -1,7 +1,5 @@
 // HEPv3, the capture protocol of Homer collectors: one packet per SIP message. "HEP3 Network Protocol Specification" rev. 12.
 
-import { isIPv4, isIPv6 } from "node:net";
-
 export interface CapturedMessage {
   /** As on the wire, a byte per character. */
   readonly text: string;
@@ -26,6 +24,9 @@ export interface CaptureAgent {
 /** The 16-bit length of a packet counts the whole of it. */
 export const HEP_PACKET_BYTES_MAX = 65_535;
 const OVERHEAD_BYTES_MAX = 1_024;
+
+const isIPv4 = (address: string): boolean => /^\d{1,3}(?:\.\d{1,3}){3}$/.test(address);
+const isIPv6 = (address: string): boolean => address.includes(":");
 
 const AF_INET = 2;
 const AF_INET6 = 10;
