@@ -13,13 +13,24 @@ import {
 import { parseNameAddr } from "../message/name-addr.ts";
 import { splitList } from "../message/parameters.ts";
 import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
+import { NO_USAGE, SESSION, type Usages } from "./usages.ts";
+
+export type DialogMethod = "INVITE" | "SUBSCRIBE" | "REFER";
+
+export const makesDialog = (method: string): method is DialogMethod =>
+  method === "INVITE" || method === "SUBSCRIBE" || method === "REFER";
+
+const usageOf = ({ method }: SipRequest): DialogMethod => (makesDialog(method) ? method : "INVITE");
+const usagesOf = ({ method }: SipRequest): Usages => (method === "INVITE" ? SESSION : NO_USAGE);
 
 export interface Dialog {
   /** `<Call-ID>;from-tag=<tag of whoever sent the first request>`: the application's name for it. */
   readonly id: string;
   readonly role: "uac" | "uas";
   /** The method that made it. */
-  readonly usage: "INVITE" | "SUBSCRIBE";
+  readonly usage: DialogMethod;
+  /** What it is used for now. */
+  readonly usages: Usages;
   readonly phase: "early" | "confirmed" | "terminated";
   readonly callId: string;
   readonly localTag: string;
@@ -59,7 +70,8 @@ export function dialogOfUas(
   return succeed({
     id: dialogId(request.callId, request.fromTag),
     role: "uas",
-    usage: request.method === "SUBSCRIBE" ? "SUBSCRIBE" : "INVITE",
+    usage: usageOf(request),
+    usages: usagesOf(request),
     phase: "early",
     callId: request.callId,
     localTag: ours.localTag,
@@ -83,7 +95,8 @@ export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Fl
   return {
     id: dialogId(request.callId, request.fromTag),
     role: "uac",
-    usage: request.method === "SUBSCRIBE" ? "SUBSCRIBE" : "INVITE",
+    usage: usageOf(request),
+    usages: usagesOf(request),
     phase: response.status >= 200 ? "confirmed" : "early",
     callId: request.callId,
     localTag: request.fromTag,
@@ -92,6 +105,31 @@ export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Fl
     remoteParty: headerValue(response, "to") ?? "",
     remoteTarget: contactUri(response) ?? request.uri,
     routeSet: listOf(response, "record-route").reverse(),
+    localSeq: request.cseq.number,
+    remoteSeq: undefined,
+    localContact: headerValue(request, "contact") ?? "",
+    flow,
+  };
+}
+
+/**
+ * We asked, and a NOTIFY is here before any answer, or from a fork that gave none: it makes the dialog.
+ * RFC 6665 §4.1.2.4, §4.4.1.
+ */
+export function dialogOfNotify(request: SipRequest, notify: SipRequest, flow: Flow): Dialog {
+  return {
+    id: dialogId(request.callId, request.fromTag),
+    role: "uac",
+    usage: usageOf(request),
+    usages: NO_USAGE,
+    phase: "confirmed",
+    callId: request.callId,
+    localTag: request.fromTag,
+    remoteTag: notify.fromTag,
+    localParty: headerValue(request, "from") ?? "",
+    remoteParty: headerValue(notify, "from") ?? "",
+    remoteTarget: contactUri(notify) ?? request.uri,
+    routeSet: listOf(notify, "record-route"),
     localSeq: request.cseq.number,
     remoteSeq: undefined,
     localContact: headerValue(request, "contact") ?? "",
