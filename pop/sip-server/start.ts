@@ -48,6 +48,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         pendingMax: config.pendingRequestsMax,
         ringingMs: config.ringingMs,
         orphanGraceMs: config.orphanGraceMs,
+        nextTargetAfterMs: config.nextTargetAfterMs,
       },
     },
     clock: systemClock,

@@ -22,10 +22,12 @@ import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
 import { Applications, isSameSecret } from "./applications.ts";
+import { ClientRequests } from "./client-requests.ts";
 import { Counters } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
 import type { Latency } from "./latency.ts";
 import { MessageCounts } from "./message-counts.ts";
+import { NextHops } from "./next-hops.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
@@ -110,7 +112,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       send: shell.send,
     });
     this.#dialogs = new DialogStore(settings.dialogsMax);
-    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs };
+    const requests = new ClientRequests({
+      shell,
+      transactions: this.#transactions,
+      nextHops: new NextHops(shell),
+    });
+    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests };
     this.#client = new UserAgentClient(common);
     this.#server = new UserAgentServer({ ...common, applications: this.#applications, client: this.#client });
   }

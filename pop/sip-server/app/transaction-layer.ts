@@ -40,7 +40,8 @@ interface ClientMachine<State> {
 type ClientInput =
   | { readonly kind: "response"; readonly response: SipResponse }
   | { readonly kind: "timer"; readonly timer: never }
-  | { readonly kind: "transport-failed" };
+  | { readonly kind: "transport-failed" }
+  | { readonly kind: "hush" };
 
 interface ServerMachine<State> {
   step(tx: TransactionContext, state: State, input: ServerInput): Step<State, ServerEffect<string>>;
@@ -56,6 +57,8 @@ export interface ClientTransaction {
   readonly request: SipRequest;
   readonly flow: Flow;
   readonly state: string;
+  /** Sends no more copies of an INVITE; what comes is still heard. */
+  hush(): void;
   /** Ends it without a word. For an INVITE whose CANCEL was never answered (RFC 3261 §9.1). */
   abandon(): void;
 }
@@ -259,6 +262,10 @@ class Client<State extends { readonly name: string }>
   receive(response: SipResponse, from: Flow): void {
     this.#from = from;
     this.handle({ kind: "response", response });
+  }
+
+  hush(): void {
+    if (this.request.method === "INVITE") this.handle({ kind: "hush" });
   }
 
   abandon(): void {

@@ -1,9 +1,9 @@
 // Requests of applications, and the network's answers to them. RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1.
 
-import { isIP } from "node:net";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as cancellation from "../core/dialog/cancellation.ts";
 import {
+  addressing,
   confirmed,
   contactUri,
   type Dialog,
@@ -14,16 +14,24 @@ import {
 } from "../core/dialog/dialog.ts";
 import type { Command, RequestDraft } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
+import { type Flow, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { cancelFor, responseTo } from "../core/message/build.ts";
 import { header, headersOf, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { bareHost } from "../core/message/uri.ts";
-import { choosePoint, destinationOf, isOneOfUs, isPrivate } from "../core/user-agent/destination.ts";
+import { hopOf, targetOfAddress } from "../core/next-hop/hop.ts";
+import { isPrivate } from "../core/user-agent/destination.ts";
 import { cancelHeaders, newRequest, requestInDialog } from "../core/user-agent/outgoing.ts";
+import {
+  type ClientRequest,
+  type ClientRequests,
+  type ClientRequestUser,
+  DEAF,
+  type NextHop,
+} from "./client-requests.ts";
 import type { DialogEntry, DialogStore } from "./dialog-store.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import type { ClientTransaction, Failed, TransactionLayer } from "./transaction-layer.ts";
+import type { Failed, TransactionLayer } from "./transaction-layer.ts";
 
 type SendRequest = Extract<Command, { kind: "send-request" }>;
 
@@ -34,12 +42,14 @@ export interface UserAgentClientParts {
   readonly shell: Shell;
   readonly transactions: TransactionLayer;
   readonly dialogs: DialogStore;
+  readonly requests: ClientRequests;
 }
 
 export class UserAgentClient {
   readonly #shell: Shell;
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
+  readonly #requests: ClientRequests;
   /** By the application's name; CANCEL looks here. */
   readonly #calls = new Map<string, ClientCall>();
 
@@ -47,6 +57,7 @@ export class UserAgentClient {
     this.#shell = parts.shell;
     this.#transactions = parts.transactions;
     this.#dialogs = parts.dialogs;
+    this.#requests = parts.requests;
   }
 
   get callCount(): number {
@@ -69,40 +80,26 @@ export class UserAgentClient {
       this.#nok(link, command.id, "Server error: too many transactions or dialogs");
       return;
     }
-    const destination = destinationOf(routeUrl !== "" ? routeUrl : draft.uri);
-    if (!destination.ok) {
-      this.#nok(link, command.id, destination.failure.reason);
-      return;
-    }
-    const { host, port, transport } = destination.value;
-    if (isOneOfUs(this.#shell.points, transport, host, port)) {
-      this.#nok(link, command.id, "can not send request to myself");
-      return;
-    }
-    this.#withAddress(host, (address) => {
+    const { ids, clock } = this.#shell;
+    this.#requests.locate({ uri: routeUrl !== "" ? routeUrl : draft.uri }, (located) => {
       if (!link.open) return;
-      const point = choosePoint(this.#shell.points, transport, address ?? "");
-      if (point === undefined) {
-        this.#nok(link, command.id, "requested protocol/transport not available");
+      if (!located.ok) {
+        this.#nok(link, command.id, located.failure.reason);
         return;
       }
-      const { ids, clock } = this.#shell;
-      const made = newRequest(draft, {
-        point,
-        branch: ids.branch(),
-        callId: ids.callId(),
-        fromTag: ids.tag(),
-        cseq: Math.floor(clock.unixMs() / 2_000) & 0x7ff_ffff,
-      });
-      if (!made.ok) {
-        this.#nok(link, command.id, made.failure.reason);
+      const callId = ids.callId();
+      const fromTag = ids.tag();
+      const cseq = Math.floor(clock.unixMs() / 2_000) & 0x7ff_ffff;
+      const prepared = this.#requests.prepare(located.value, (point, branch) =>
+        newRequest(draft, { point, branch, callId, fromTag, cseq }),
+      );
+      if (!prepared.ok) {
+        this.#nok(link, command.id, prepared.failure.reason);
         return;
       }
-      const flow: Flow = { pointId: point.id, transport, address: address ?? host, port, connection: undefined };
-      const call = this.#open(link, made.value, flow, undefined);
-      this.#echo(link, command.id, made.value, call.transactionId, point);
-      if (address === undefined) call.answerLocally(503);
-      else call.start(this.#transactions);
+      const call = this.#open(link, prepared.value, undefined);
+      this.#echo(link, command.id, call.request, call.transactionId, prepared.value.point);
+      call.start();
     });
   }
 
@@ -120,30 +117,28 @@ export class UserAgentClient {
   }
 
   #requestInDialog(link: ApplicationLink, commandId: string, draft: RequestDraft, entry: DialogEntry): void {
-    const { dialog } = entry;
-    const cseq = dialog.localSeq + 1;
-    const route = this.#route(dialog);
-    const branch = this.#shell.ids.branch();
-    if (!route.ok) {
-      this.#nok(link, commandId, route.reason);
-      return;
-    }
-    const made = requestInDialog(dialog, draft, { point: route.point, branch, cseq });
-    if (!made.ok) {
-      this.#nok(link, commandId, made.failure.reason);
-      return;
-    }
-    const { request } = made.value;
-    entry.dialog = { ...dialog, localSeq: cseq };
-    if (request.method === "INVITE") {
-      const contact = headerValue(request, "contact");
-      if (contact !== undefined) entry.dialog = { ...entry.dialog, localContact: contact };
-    }
-    this.#withAddress(route.flow.address, (address) => {
-      const flow: Flow = { ...route.flow, address: address ?? route.flow.address };
-      const call = this.#open(link, request, flow, entry);
-      this.#echo(link, commandId, request, call.transactionId, route.point);
-      if (address === undefined) return call.answerLocally(503);
+    this.#requests.locate(this.#nextHop(entry.dialog), (located) => {
+      if (!located.ok) {
+        this.#nok(link, commandId, located.failure.reason);
+        return;
+      }
+      const { dialog } = entry;
+      const cseq = dialog.localSeq + 1;
+      const prepared = this.#requests.prepare(located.value, (point, branch) =>
+        requestInDialog(dialog, draft, { point, branch, cseq }),
+      );
+      if (!prepared.ok) {
+        this.#nok(link, commandId, prepared.failure.reason);
+        return;
+      }
+      const { request, point } = prepared.value;
+      entry.dialog = { ...dialog, localSeq: cseq };
+      if (request.method === "INVITE") {
+        const contact = headerValue(request, "contact");
+        if (contact !== undefined) entry.dialog = { ...entry.dialog, localContact: contact };
+      }
+      const call = this.#open(link, prepared.value, entry);
+      this.#echo(link, commandId, request, call.transactionId, point);
       if (request.method === "INVITE") {
         // §14.1: one INVITE at a time in a dialog, whoever sends it.
         if (entry.invitingOut || entry.invitingIn) return call.answerLocally(491);
@@ -151,34 +146,27 @@ export class UserAgentClient {
         call.holdsInviting = true;
       }
       const isEarlyBye = request.method === "BYE" && entry.acceptance?.state === "waiting";
-      if (isEarlyBye) entry.heldByes.push(() => call.start(this.#transactions));
-      else call.start(this.#transactions);
+      if (isEarlyBye) entry.heldByes.push(() => call.start());
+      else call.start();
     });
   }
 
   /** Where an in-dialog request goes: §8.1.2, and the connection or NAT binding the dialog already uses. */
-  #route(
-    dialog: Dialog,
-  ): { readonly ok: true; readonly flow: Flow; readonly point: ListenPoint } | { ok: false; reason: string } {
-    const [first] = dialog.routeSet;
-    const uri = first === undefined ? dialog.remoteTarget : first.replace(/^[^<]*<([^>]*)>.*$/, "$1");
-    const destination = destinationOf(uri);
-    if (!destination.ok) return { ok: false, reason: destination.failure.reason };
-    const { host, port, transport } = destination.value;
-    const { flow } = dialog;
+  #nextHop(dialog: Dialog): NextHop {
+    const { routeSet, remoteTarget, flow } = dialog;
+    const { pointId } = flow;
+    if (routeSet.length > 0) return { uri: addressing(dialog).nextHop, pointId };
+    const hop = hopOf(remoteTarget);
+    if (!hop.ok) return { uri: remoteTarget };
+    // A browser has no address of its own: its connection is the only way. RFC 7118 §5.
+    if (isWebSocket(flow.transport)) return { uri: remoteTarget, flow };
+    if (!hop.value.isAddress) return { uri: remoteTarget, pointId };
+    const { transport, address, port } = targetOfAddress(hop.value);
+    if (transport !== flow.transport) return { uri: remoteTarget, pointId };
     // A peer behind a NAT names an address we cannot reach; it is where its messages come from. Never with a proxy between.
-    const isBehindNat =
-      first === undefined &&
-      transport === flow.transport &&
-      host !== flow.address &&
-      isIP(host) !== 0 &&
-      isPrivate(host);
-    const isSameHost = transport === "tcp" && flow.transport === "tcp" && host === flow.address;
-    const point = choosePoint(this.#shell.points, transport, host, flow.pointId);
-    if (point === undefined) return { ok: false, reason: "requested protocol/transport not available" };
-    if (isBehindNat) return { ok: true, flow, point };
-    const connection = isSameHost && first === undefined ? flow.connection : undefined;
-    return { ok: true, point, flow: { pointId: point.id, transport, address: host, port, connection } };
+    if (address !== flow.address)
+      return isPrivate(address) ? { uri: remoteTarget, flow } : { uri: remoteTarget, pointId };
+    return transport === "udp" ? { uri: remoteTarget, pointId } : { uri: remoteTarget, flow: { ...flow, port } };
   }
 
   /** ACK to a 2xx: §13.2.2.4. Its own request, on its own branch, with the INVITE's number and credentials. */
@@ -188,36 +176,35 @@ export class UserAgentClient {
       this.#nok(link, command.id, ACK_IS_OURS);
       return;
     }
-    const sent = this.#sendAck(entry, command.draft);
-    if (sent === undefined) {
-      this.#nok(link, command.id, NO_DIALOG);
-      return;
-    }
-    this.#echo(link, command.id, sent.ack, this.#shell.ids.uuid(), sent.point);
-    if (waiting.endBecause !== undefined) this.sendBye(entry, waiting.endBecause);
+    this.#sendAck(entry, command.draft, (sent) => {
+      if (sent === undefined) this.#nok(link, command.id, NO_DIALOG);
+      else {
+        this.#echo(link, command.id, sent.request, this.#shell.ids.uuid(), sent.point);
+        if (waiting.endBecause !== undefined) this.sendBye(entry, waiting.endBecause);
+      }
+    });
   }
 
-  #sendAck(entry: DialogEntry, draft: RequestDraft): { ack: SipRequest; point: ListenPoint } | undefined {
-    const waiting = entry.unacknowledged;
-    const route = this.#route(entry.dialog);
-    if (waiting === undefined || !route.ok) return undefined;
-    const { invite } = waiting;
+  #sendAck(entry: DialogEntry, draft: RequestDraft, done: (sent: ClientRequest | undefined) => void): void {
+    const { unacknowledged, dialog } = entry;
+    if (unacknowledged === undefined) return done(undefined);
+    const { invite } = unacknowledged;
     const credentials = [...headersOf(invite, "authorization"), ...headersOf(invite, "proxy-authorization")];
-    const made = requestInDialog(
-      entry.dialog,
-      { ...draft, method: "ACK", headers: [...draft.headers, ...credentials] },
-      { point: route.point, branch: this.#shell.ids.branch(), cseq: invite.cseq.number },
-    );
-    if (!made.ok) return undefined;
-    const ack = made.value.request;
-    entry.unacknowledged = undefined;
-    this.#withAddress(route.flow.address, (address) => {
-      if (address === undefined) return;
-      const flow = { ...route.flow, address };
-      entry.ack = { cseq: invite.cseq.number, ack, flow };
-      this.#shell.send(ack, flow, false, () => {});
+    const ack: RequestDraft = { ...draft, method: "ACK", headers: [...draft.headers, ...credentials] };
+    this.#requests.locate(this.#nextHop(dialog), (located) => {
+      const cseq = invite.cseq.number;
+      const prepared = located.ok
+        ? this.#requests.prepare(located.value, (point, branch) =>
+            requestInDialog(dialog, ack, { point, branch, cseq }),
+          )
+        : located;
+      if (!prepared.ok) return done(undefined);
+      entry.unacknowledged = undefined;
+      prepared.value.transmit((request, flow) => {
+        entry.ack = { cseq, ack: request, flow };
+      });
+      done(prepared.value);
     });
-    return { ack, point: route.point };
   }
 
   #cancel(link: ApplicationLink, command: SendRequest): void {
@@ -228,32 +215,28 @@ export class UserAgentClient {
     }
     const headers = cancelHeaders(command.draft);
     const cancel = cancelFor(call.request, headers);
-    this.#echo(link, command.id, cancel, this.#shell.ids.uuid(), this.#shell.point(call.flow.pointId));
+    this.#echo(link, command.id, cancel, this.#shell.ids.uuid(), call.point);
     call.cancel({ kind: "asked", headers });
   }
 
   /** A BYE of ours; the application is told what we did. */
   sendBye(entry: DialogEntry, why: string): void {
-    const { dialog } = entry;
-    const route = this.#route(dialog);
+    const { dialog, owner } = entry;
     const reason = header("Reason", "reason", `SIP;cause=200;text="${why}"`);
     const draft: RequestDraft = { method: "BYE", uri: dialog.remoteTarget, headers: [reason], body: "" };
-    if (route.ok) {
-      const { point } = route;
-      const cseq = dialog.localSeq + 1;
-      const made = requestInDialog(dialog, draft, { point, branch: this.#shell.ids.branch(), cseq });
-      if (made.ok) {
-        entry.dialog = { ...dialog, localSeq: cseq };
-        const { request } = made.value;
-        this.#withAddress(route.flow.address, (address) => {
-          if (address === undefined) return;
-          this.#transactions.startClient(request, { ...route.flow, address }, DEAF);
-        });
-        const text = this.#shell.textOf(request);
-        const meta = this.#ownMeta(point, text.length);
-        entry.owner.send(report.unsolicited(this.#shell.ids.uuid(), meta, dialog.id, text));
-      }
-    }
+    const cseq = dialog.localSeq + 1;
+    this.#requests.locate(this.#nextHop(dialog), (located) => {
+      if (!located.ok) return;
+      const prepared = this.#requests.prepare(located.value, (point, branch) =>
+        requestInDialog(dialog, draft, { point, branch, cseq }),
+      );
+      if (!prepared.ok) return;
+      const { request, point } = prepared.value;
+      entry.dialog = { ...entry.dialog, localSeq: cseq };
+      prepared.value.start(DEAF);
+      const text = this.#shell.textOf(request);
+      owner.send(report.unsolicited(this.#shell.ids.uuid(), this.#ownMeta(point, text.length), dialog.id, text));
+    });
     this.#dialogs.remove(entry);
   }
 
@@ -277,17 +260,13 @@ export class UserAgentClient {
     }
   }
 
-  #open(link: ApplicationLink, request: SipRequest, flow: Flow, entry: DialogEntry | undefined): ClientCall {
-    const call = new ClientCall(this.#shell, this.#dialogs, link, request, flow, entry, {
+  #open(link: ApplicationLink, outgoing: ClientRequest, entry: DialogEntry | undefined): ClientCall {
+    const call = new ClientCall(this.#shell, this.#dialogs, link, outgoing, entry, {
       ended: (transactionId) => this.#calls.delete(transactionId),
-      acknowledge: (answered) => this.#acknowledgeUnasked(answered, request),
-      endFork: (fork) => this.#endFork(fork, request),
+      acknowledge: (answered) => this.#acknowledgeUnasked(answered, outgoing.request),
+      endFork: (fork) => this.#endFork(fork, outgoing.request),
     });
     this.#calls.set(call.transactionId, call);
-    call.onCancelDue = (headers) => {
-      const cancel = cancelFor(request, headers);
-      this.#transactions.startClient(cancel, flow, DEAF);
-    };
     return call;
   }
 
@@ -295,7 +274,7 @@ export class UserAgentClient {
   #acknowledgeUnasked(entry: DialogEntry, invite: SipRequest): void {
     entry.unacknowledged = { invite, endBecause: undefined };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
-    this.#sendAck(entry, draft);
+    this.#sendAck(entry, draft, () => {});
   }
 
   /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
@@ -306,11 +285,6 @@ export class UserAgentClient {
     entry.owner = MUTE; // the application never knew this one
     this.sendBye(entry, "answered elsewhere");
     entry.owner = owner;
-  }
-
-  #withAddress(host: string, then: (address: string | undefined) => void): void {
-    if (isIP(host) !== 0) then(host);
-    else void this.#shell.resolve(host).then(then);
   }
 
   #echo(link: ApplicationLink, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
@@ -329,8 +303,6 @@ export class UserAgentClient {
   }
 }
 
-/** Nobody waits for the answer. */
-const DEAF = { onResponse: () => {}, onFailed: () => {} };
 const MUTE: ApplicationLink = { id: "", open: false, send: () => {}, close: () => {} };
 
 interface ClientCallUser {
@@ -342,11 +314,10 @@ interface ClientCallUser {
 }
 
 /** One request an application sent, until its final response (and, for an INVITE, the copies and forks of it). */
-class ClientCall implements TimerOwner {
+class ClientCall implements TimerOwner, ClientRequestUser {
   readonly transactionId: string;
   readonly link: ApplicationLink;
-  readonly request: SipRequest;
-  readonly flow: Flow;
+  readonly #outgoing: ClientRequest;
   readonly #shell: Shell;
   readonly #dialogs: DialogStore;
   readonly #user: ClientCallUser;
@@ -357,18 +328,15 @@ class ClientCall implements TimerOwner {
   readonly #forks = new Map<string, DialogEntry>();
   #chosen: DialogEntry | undefined;
   #cancellation = cancellation.UNASKED;
-  #transaction: ClientTransaction | undefined;
   #answered = false;
   /** It is the one INVITE of ours that its dialog may have under way. */
   holdsInviting = false;
-  onCancelDue: (headers: SipRequest["headers"]) => void = () => {};
 
   constructor(
     shell: Shell,
     dialogs: DialogStore,
     link: ApplicationLink,
-    request: SipRequest,
-    flow: Flow,
+    outgoing: ClientRequest,
     inside: DialogEntry | undefined,
     user: ClientCallUser,
   ) {
@@ -376,31 +344,37 @@ class ClientCall implements TimerOwner {
     this.#shell = shell;
     this.#dialogs = dialogs;
     this.link = link;
-    this.request = request;
-    this.flow = flow;
+    this.#outgoing = outgoing;
     this.#inside = inside;
     this.#user = user;
     this.#timers = new NamedTimers(shell.wheel, this);
+  }
+
+  /** As it went to the present target. */
+  get request(): SipRequest {
+    return this.#outgoing.request;
+  }
+
+  get point(): ListenPoint {
+    return this.#outgoing.point;
   }
 
   get isCancellable(): boolean {
     return this.request.method === "INVITE" && !this.#answered;
   }
 
-  start(transactions: TransactionLayer): void {
-    this.#transaction = transactions.startClient(this.request, this.flow, {
-      onResponse: (response, from) => this.#onResponse(response, from),
-      onFailed: (because) => this.#onFailed(because),
-    });
+  start(): void {
+    this.#outgoing.start(this);
   }
 
   cancel(input: cancellation.CancellationInput): void {
+    if (input.kind === "asked") this.#outgoing.settle();
     const { state, effects } = cancellation.step(this.#shell.timing, this.#cancellation, input);
     this.#cancellation = state;
     for (const effect of effects) {
       switch (effect.kind) {
         case "send-cancel":
-          this.onCancelDue(effect.headers);
+          this.#outgoing.cancel(effect.headers);
           break;
         case "start-timer":
           this.#timers.start("cancel", effect.afterMs);
@@ -409,7 +383,7 @@ class ClientCall implements TimerOwner {
           this.#timers.stop("cancel");
           break;
         case "give-up":
-          this.#transaction?.abandon();
+          this.#outgoing.abandon();
           this.answerLocally(487);
           break;
       }
@@ -430,12 +404,12 @@ class ClientCall implements TimerOwner {
     this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, this.#dialogIdFor(), text));
   }
 
-  #onFailed(because: Failed): void {
+  onFailed(because: Failed): void {
     this.#shell.counters.add("client_transactions_failed", `because="${because}"`);
     this.answerLocally(because === "timeout" ? 408 : 503);
   }
 
-  #onResponse(response: SipResponse, from: Flow): void {
+  onResponse(response: SipResponse, from: Flow): void {
     const { method } = this.request;
     if (response.status < 200) this.#onProvisional(response, from);
     else if (method === "INVITE" && response.status < 300) this.#onAccepted(response, from);
@@ -486,6 +460,14 @@ class ClientCall implements TimerOwner {
     else this.#deliver(response, from, entry.dialog.id);
   }
 
+  /** A target we had given up answers with 2xx: as another fork would. §13.2.2.4. */
+  onLateAnswer(response: SipResponse, from: Flow): void {
+    const entry = this.#entryFor(response, from);
+    if (entry === undefined || entry === this.#inside) return;
+    if (entry.ack?.cseq === response.cseq.number) this.#shell.send(entry.ack.ack, entry.ack.flow, true, () => {});
+    else this.#user.endFork(entry);
+  }
+
   /** A 2xx that is acknowledged only to be ended. */
   #whyEnd(response: SipResponse): string | undefined {
     if (this.#cancellation.name === "crossed") return "ACK-BYE due to cancel race condition";
@@ -534,8 +516,9 @@ class ClientCall implements TimerOwner {
         this.#dialogs.remove(inside);
       return;
     }
-    if (method === "SUBSCRIBE" && status < 300)
-      this.#dialogs.add(dialogOfUac(this.request, response, this.flow), this.link);
+    const { flow } = this.#outgoing;
+    if (method === "SUBSCRIBE" && status < 300 && flow !== undefined)
+      this.#dialogs.add(dialogOfUac(this.request, response, flow), this.link);
   }
 
   /** Outside dialogs only INVITE and SUBSCRIBE have one to name. */

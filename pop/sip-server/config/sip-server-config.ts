@@ -68,6 +68,8 @@ export const SipServerConfigSchema = z
     ringingMs: z.int().min(10_000).max(3_600_000).default(600_000),
     /** How long dialogs outlive the connection of their application before they get a BYE. */
     orphanGraceMs: z.int().min(0).max(86_400_000).default(60_000),
+    /** An INVITE whose target says nothing for so long goes to the next target of its host name. */
+    nextTargetAfterMs: z.int().min(500).max(32_000).default(4_000),
   })
   .refine(({ admin }) => (admin.secret === undefined) !== (admin.secretFile === undefined), {
     path: ["admin", "secret"],

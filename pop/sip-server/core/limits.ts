@@ -41,6 +41,8 @@ export interface UserAgentLimits {
   readonly ringingMs: number;
   /** Dialogs of an application that has gone: BYE after this. */
   readonly orphanGraceMs: number;
+  /** An INVITE whose target has not said a word for so long goes to the next one, when there is one. */
+  readonly nextTargetAfterMs: number;
 }
 
 export const USER_AGENT_LIMITS: UserAgentLimits = {
@@ -49,6 +51,7 @@ export const USER_AGENT_LIMITS: UserAgentLimits = {
   unansweredT1s: 54, // 27 s: before the peer's Timer F (32 s), RFC 4320 §4
   ringingMs: 600_000,
   orphanGraceMs: 60_000,
+  nextTargetAfterMs: 4_000, // the fourth copy (3.5 s) has had its T1; a server that is alive says 100 within 200 ms (§17.2.1)
 };
 
 /** Beyond these, new calls get 503; requests inside dialogs still go through until transactions are full too. */

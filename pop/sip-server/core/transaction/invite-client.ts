@@ -19,7 +19,9 @@ export type InviteClientState =
 export type InviteClientInput =
   | { readonly kind: "response"; readonly response: SipResponse }
   | { readonly kind: "timer"; readonly timer: InviteClientTimer }
-  | { readonly kind: "transport-failed" };
+  | { readonly kind: "transport-failed" }
+  /** Somebody else is asked now: no more copies, but what comes is still heard. */
+  | { readonly kind: "hush" };
 
 type Next = Step<InviteClientState, InviteClientEffect>;
 
@@ -58,6 +60,7 @@ function calling(tx: TransactionContext, state: Of<"calling">, input: InviteClie
     };
   }
   if (input.kind === "transport-failed") return end("transport", ["A", "B"]);
+  if (input.kind === "hush") return { state, effects: [{ kind: "stop-timer", timer: "A" }] };
   if (input.timer === "B") return end("timeout", ["A"]);
   if (input.timer !== "A") return stay(state);
   const afterMs = 2 * state.retransmitAfterMs;
@@ -106,6 +109,7 @@ function accepted(state: InviteClientState, input: InviteClientInput): Next {
 function completed(state: Of<"completed">, input: InviteClientInput): Next {
   if (input.kind === "transport-failed") return end("transport", ["D"]);
   if (input.kind === "timer") return input.timer === "D" ? { state: { name: "terminated" }, effects: [] } : stay(state);
+  if (input.kind === "hush") return stay(state);
   const isFailure = input.response.status >= 300;
   return isFailure ? { state, effects: [{ kind: "send", request: state.ack, again: true }] } : stay(state);
 }

@@ -17,7 +17,8 @@ export type NonInviteClientState =
 export type NonInviteClientInput =
   | { readonly kind: "response"; readonly response: SipResponse }
   | { readonly kind: "timer"; readonly timer: NonInviteClientTimer }
-  | { readonly kind: "transport-failed" };
+  | { readonly kind: "transport-failed" }
+  | { readonly kind: "hush" };
 
 type Next = Step<NonInviteClientState, NonInviteClientEffect>;
 
@@ -49,6 +50,7 @@ export function step(tx: TransactionContext, state: NonInviteClientState, input:
 function waiting(tx: TransactionContext, state: Of<"trying"> | Of<"proceeding">, input: NonInviteClientInput): Next {
   if (input.kind === "transport-failed") return end("transport");
   if (input.kind === "response") return answered(tx, state.request, input.response);
+  if (input.kind === "hush") return stay(state); // only an INVITE moves on before its time is up
   if (input.timer === "F") return end("timeout");
   if (input.timer !== "E") return stay(state);
   const { t2Ms } = tx.timing;

@@ -1,32 +1,7 @@
-// Where a URI leads: transport, host, port. RFC 3261 §18.1.1 and the parts of RFC 3263 that need no name server.
+// Our own addresses: which one to send from, and which destinations are ourselves. RFC 3261 §18.1.1.
 
-import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { ListenPoint, TransportName } from "../flow.ts";
-import { bareHost, parseUri, uriParameter } from "../message/uri.ts";
-
-export interface Destination {
-  readonly transport: TransportName;
-  /** A name or an address, without brackets. */
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface NoDestination {
-  readonly code: "destination.none";
-  readonly reason: string;
-}
-
-/** @fails destination.none */
-export function destinationOf(uriText: string): Outcome<Destination, NoDestination> {
-  const uri = parseUri(uriText);
-  if (uri === undefined)
-    return fail({ code: "destination.none", reason: `invalid request-uri: ${uriText.slice(0, 128)}` });
-  const transport = (uriParameter(uri, "transport") ?? "udp").toLowerCase();
-  if (uri.scheme === "sips" || (transport !== "udp" && transport !== "tcp"))
-    return fail({ code: "destination.none", reason: "requested protocol/transport not available" });
-  const host = bareHost(uriParameter(uri, "maddr") || uri.host);
-  return succeed({ transport, host, port: uri.port ?? 5060 });
-}
+import { bareHost } from "../message/uri.ts";
 
 /**
  * Which of our addresses to send from: right transport and family first, then `preferredId`, then the longest

@@ -68,16 +68,25 @@ export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipReques
   );
 }
 
+/** The same request as another transaction, by way of another of our addresses: only the first Via changes. RFC 3263 §4.3, RFC 3261 §18.1.1. */
+export function sentFrom(request: SipRequest, point: ListenPoint, branch: string): SipRequest {
+  const value = ourVia(point, branch);
+  const via = parseVia(value);
+  if (via === undefined) throw new Error("our own Via cannot be read");
+  const at = request.headers.findIndex(({ key }) => key === "via");
+  return { ...request, via, headers: request.headers.with(at, header("Via", "via", value)) };
+}
+
 /** A request inside a dialog: §12.2.1.1. The Request-URI of the application is a placeholder. @fails request.unsendable */
 export function requestInDialog(
   dialog: Dialog,
   draft: RequestDraft,
   fresh: { readonly point: ListenPoint; readonly branch: string; readonly cseq: number },
-): Outcome<{ readonly request: SipRequest; readonly nextHop: string }, Unsendable> {
+): Outcome<SipRequest, Unsendable> {
   const { point, branch, cseq } = fresh;
   const contentType = contentTypeOf(draft);
   if (contentType === undefined) return unsendable("missing content-type");
-  const { uri, route, nextHop }: Addressing = addressing(dialog);
+  const { uri, route }: Addressing = addressing(dialog);
   const headers: Header[] = [
     header("Via", "via", ourVia(point, branch)),
     header("Max-Forwards", "max-forwards", maxForwards(draft)),
@@ -92,10 +101,9 @@ export function requestInDialog(
   pushGiven(headers, draft, OURS_IN_REQUEST, point);
   pushBody(headers, draft, contentType);
   const { callId, localTag, remoteTag } = dialog;
-  return succeed({
-    request: request(draft.method, uri, headers, draft.body, { callId, fromTag: localTag, toTag: remoteTag, cseq }),
-    nextHop,
-  });
+  return succeed(
+    request(draft.method, uri, headers, draft.body, { callId, fromTag: localTag, toTag: remoteTag, cseq }),
+  );
 }
 
 /**

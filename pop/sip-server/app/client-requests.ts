@@ -1,0 +1,317 @@
+// Sends a request to where a URI leads, and to the next target when one fails: RFC 3263 §4.3, RFC 3261 §8.1.2, §18.1.1.
+// Whoever asks sees one request with one final response. How it is used:
+//
+//   requests.locate({ uri }, (located) => {                       the route, or why there is none
+//     const prepared = requests.prepare(located.value, build);    the request for the first target; nothing has left yet
+//     prepared.value.start(user);                                 off it goes; next targets follow by themselves
+//   });
+//
+// Each target gets a transaction of its own: the same request on a new branch. An INVITE moves on when a target cannot be
+// reached, is silent for `nextTargetAfterMs`, or says 503; other requests when it cannot be reached, times out or says
+// 503. Once a provisional above 100 has come nobody else is asked: the caller has heard it ring.
+
+import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
+import type { Flow, ListenPoint } from "../core/flow.ts";
+import { cancelFor } from "../core/message/build.ts";
+import type { Header, SipRequest, SipResponse } from "../core/message/message.ts";
+import { hopOf, type NoHop, type Target, usualTransport } from "../core/next-hop/hop.ts";
+import { choosePoint, isOneOfUs } from "../core/user-agent/destination.ts";
+import { sentFrom, type Unsendable } from "../core/user-agent/outgoing.ts";
+import type { NextHops } from "./next-hops.ts";
+import type { Shell } from "./shell.ts";
+import type { TimerOwner, WheelTimer } from "./timer-wheel.ts";
+import type { ClientTransaction, ClientUser, Failed, TransactionLayer } from "./transaction-layer.ts";
+
+export interface NextHop {
+  /** Whose host gets the request: the application's route, the first Route, else the Request-URI. */
+  readonly uri: string;
+  /** The listen point to send from, if it can reach the target. */
+  readonly pointId?: string | undefined;
+  /** Exactly there, whatever the URI says: a dialog's connection, or its way through a NAT. */
+  readonly flow?: Flow | undefined;
+}
+
+/** Where it may go, best first. Empty: the name leads nowhere, and the request fails when it is started. */
+export interface Route {
+  readonly paths: readonly Path[];
+  /** Of the first path. */
+  readonly point: ListenPoint;
+  /** The only way there is: not changed for size. */
+  readonly pinned: boolean;
+}
+
+interface Path {
+  readonly point: ListenPoint;
+  readonly flow: Flow;
+}
+
+/** Makes the request as it leaves from `point`. Asked again for a target behind another of our addresses. */
+export type BuildRequest = (point: ListenPoint, branch: string) => Outcome<SipRequest, Unsendable>;
+
+export interface ClientRequestUser extends ClientUser {
+  /** A target that had been given up accepted the INVITE after all: acknowledge it and end it. */
+  onLateAnswer?(response: SipResponse, from: Flow): void;
+}
+
+export interface ClientRequestParts {
+  readonly shell: Shell;
+  readonly transactions: TransactionLayer;
+  readonly nextHops: NextHops;
+}
+
+export class ClientRequests {
+  readonly #parts: ClientRequestParts;
+
+  constructor(parts: ClientRequestParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Calls back once: before it returns unless a name has to be looked up.
+   * @fails next-hop.invalid, next-hop.unsupported, next-hop.self
+   */
+  locate(hop: NextHop, located: (route: Outcome<Route, NoHop>) => void): void {
+    const { shell, nextHops } = this.#parts;
+    const { points } = shell;
+    if (hop.flow !== undefined) {
+      const point = shell.point(hop.flow.pointId);
+      located(succeed({ paths: [{ point, flow: hop.flow }], point, pinned: true }));
+      return;
+    }
+    const parsed = hopOf(hop.uri);
+    if (!parsed.ok) {
+      located(parsed);
+      return;
+    }
+    const usual = usualTransport(parsed.value);
+    nextHops.find(parsed.value, (targets) => {
+      const paths: Path[] = [];
+      let selves = 0;
+      for (const target of targets) {
+        if (isOneOfUs(points, target.transport, target.domain ?? target.address, target.port)) selves++;
+        else if (isOneOfUs(points, target.transport, target.address, target.port)) selves++;
+        else {
+          const path = pathTo(points, target, hop.pointId);
+          if (path !== undefined) paths.push(path);
+        }
+      }
+      const point =
+        paths[0]?.point ?? (targets.length === 0 ? points.find(({ transport }) => transport === usual) : undefined);
+      if (point !== undefined) located(succeed({ paths, point, pinned: false }));
+      else located(fail(selves > 0 ? SELF : UNREACHABLE));
+    });
+  }
+
+  /** Makes the request for the first target. @fails request.unsendable */
+  prepare(route: Route, build: BuildRequest): Outcome<ClientRequest, Unsendable> {
+    const made = build(route.point, this.#parts.shell.ids.branch());
+    return made.ok ? succeed(new ClientRequest(this.#parts, route, build, made.value)) : made;
+  }
+}
+
+const SELF: NoHop = { code: "next-hop.self", reason: "can not send request to myself" };
+const UNREACHABLE: NoHop = { code: "next-hop.unsupported", reason: "requested protocol/transport not available" };
+
+function pathTo(points: readonly ListenPoint[], target: Target, pointId: string | undefined): Path | undefined {
+  const { transport, address, port, domain } = target;
+  const point = choosePoint(points, transport, address, pointId);
+  if (point === undefined) return undefined;
+  const flow: Flow = { pointId: point.id, transport, address, port, connection: undefined };
+  return { point, flow: domain === undefined || transport === "udp" ? flow : { ...flow, domain } };
+}
+
+/** One request, from target to target. */
+export class ClientRequest implements TimerOwner {
+  readonly #parts: ClientRequestParts;
+  readonly #route: Route;
+  readonly #build: BuildRequest;
+  #request: SipRequest;
+  #path: Path | undefined;
+  #at = 0;
+  #user: ClientRequestUser = DEAF;
+  #transaction: ClientTransaction | undefined;
+  #attempt: Attempt | undefined;
+  #timer: WheelTimer | undefined;
+  #beganMs = 0;
+  /** No further target: it rings, or nobody wants it any more. */
+  #settled = false;
+
+  constructor(parts: ClientRequestParts, route: Route, build: BuildRequest, request: SipRequest) {
+    this.#parts = parts;
+    this.#route = route;
+    this.#build = build;
+    this.#request = request;
+    this.#path = route.paths[0];
+  }
+
+  /** As it is sent to the present target. */
+  get request(): SipRequest {
+    return this.#request;
+  }
+
+  /** undefined: there is nowhere to send it to. */
+  get flow(): Flow | undefined {
+    return this.#path?.flow;
+  }
+
+  get point(): ListenPoint {
+    return this.#path?.point ?? this.#route.point;
+  }
+
+  start(user: ClientRequestUser): void {
+    this.#user = user;
+    if (this.#path === undefined) user.onFailed("transport");
+    else if (this.#hasNext) {
+      this.#beganMs = this.#parts.shell.clock.nowMs();
+      this.#try(this.#path);
+    } else this.#transaction = this.#parts.transactions.startClient(this.#request, this.#path.flow, user);
+  }
+
+  /**
+   * For an ACK to a 2xx: nothing is answered to it, so that only a transport that cannot deliver leads to the next target.
+   * @param sent what leaves, and where to; again for every target
+   */
+  transmit(sent: (request: SipRequest, flow: Flow) => void): void {
+    this.#beganMs = this.#parts.shell.clock.nowMs();
+    this.#transmit(sent);
+  }
+
+  #transmit(sent: (request: SipRequest, flow: Flow) => void): void {
+    const path = this.#path;
+    if (path === undefined) return;
+    sent(this.#request, path.flow);
+    this.#parts.shell.send(this.#request, path.flow, false, () => {
+      if (this.#advance("transport")) this.#transmit(sent);
+    });
+  }
+
+  /** CANCEL to whoever has the request now; it may only follow a provisional (RFC 3261 §9.1). */
+  cancel(headers: readonly Header[]): void {
+    if (this.#path === undefined) return;
+    this.#parts.transactions.startClient(cancelFor(this.#request, headers), this.#path.flow, DEAF);
+  }
+
+  /** Nobody wants it any more: no further target. */
+  settle(): void {
+    this.#settled = true;
+    this.#stopTimer();
+  }
+
+  /** Ends it without a word. */
+  abandon(): void {
+    this.settle();
+    this.#transaction?.abandon();
+  }
+
+  onResponse(attempt: Attempt, response: SipResponse, from: Flow): void {
+    const { status } = response;
+    if (attempt !== this.#attempt) {
+      if (status < 200) attempt.cancelOnce();
+      else if (status < 300) this.#user.onLateAnswer?.(response, from);
+      return;
+    }
+    this.#stopTimer();
+    if (status > 100 && status !== 503) this.#settled = true;
+    if (status === 503 && this.#tryNext("503")) return;
+    this.#user.onResponse(response, from);
+  }
+
+  onFailed(attempt: Attempt, because: Failed): void {
+    if (attempt !== this.#attempt) return;
+    this.#stopTimer();
+    if (!this.#tryNext(because)) this.#user.onFailed(because);
+  }
+
+  /** Not a word from the target. */
+  onTimer(): void {
+    this.#timer = undefined;
+    const silent = this.#attempt;
+    if (this.#tryNext("silence")) silent?.transaction?.hush();
+  }
+
+  get #hasNext(): boolean {
+    return this.#at + 1 < this.#route.paths.length;
+  }
+
+  #try(path: Path): void {
+    const { transactions, shell } = this.#parts;
+    const attempt = new Attempt(this, transactions, this.#request, path.flow);
+    this.#attempt = attempt;
+    if (this.#request.method === "INVITE" && this.#hasNext)
+      this.#timer = shell.wheel.start(this, "next-target", shell.limits.nextTargetAfterMs);
+    this.#transaction = attempt.start();
+  }
+
+  #tryNext(because: string): boolean {
+    if (this.#settled || !this.#advance(because) || this.#path === undefined) return false;
+    this.#try(this.#path);
+    return true;
+  }
+
+  /** The request for the next target; false when there is none, or no time. */
+  #advance(because: string): boolean {
+    const { shell } = this.#parts;
+    const path = this.#route.paths[this.#at + 1];
+    if (path === undefined) return false;
+    if (shell.clock.nowMs() - this.#beganMs > TRYING_T1S * shell.timing.t1Ms) return false;
+    const branch = shell.ids.branch();
+    if (path.point === this.#path?.point) this.#request = sentFrom(this.#request, path.point, branch);
+    else {
+      const made = this.#build(path.point, branch);
+      if (!made.ok) return false;
+      this.#request = made.value;
+    }
+    this.#at++;
+    this.#path = path;
+    shell.counters.add("next_targets", `because="${because}"`);
+    return true;
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== undefined) this.#parts.shell.wheel.stop(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+/** No new target after this many T1 (64 s): whoever asked has long gone. */
+const TRYING_T1S = 128;
+
+/** The request at one target. */
+class Attempt implements ClientUser {
+  readonly #owner: ClientRequest;
+  readonly #transactions: TransactionLayer;
+  readonly #request: SipRequest;
+  readonly #flow: Flow;
+  transaction: ClientTransaction | undefined;
+  #cancelled = false;
+
+  constructor(owner: ClientRequest, transactions: TransactionLayer, request: SipRequest, flow: Flow) {
+    this.#owner = owner;
+    this.#transactions = transactions;
+    this.#request = request;
+    this.#flow = flow;
+  }
+
+  start(): ClientTransaction {
+    this.transaction = this.#transactions.startClient(this.#request, this.#flow, this);
+    return this.transaction;
+  }
+
+  onResponse(response: SipResponse, from: Flow): void {
+    this.#owner.onResponse(this, response, from);
+  }
+
+  onFailed(because: Failed): void {
+    this.#owner.onFailed(this, because);
+  }
+
+  /** It rings where nobody waits any more. */
+  cancelOnce(): void {
+    if (this.#cancelled || this.#request.method !== "INVITE") return;
+    this.#cancelled = true;
+    this.#transactions.startClient(cancelFor(this.#request, []), this.#flow, DEAF);
+  }
+}
+
+/** Nobody waits for the answer. */
+export const DEAF: ClientUser = { onResponse: () => {}, onFailed: () => {} };
