@@ -1,6 +1,6 @@
 // Where a request may go: the targets of a URI, best first.
 
-import { isIP } from "node:net";
+import { addressFamily } from "../core/next-hop/address.ts";
 import { defaultPort, type Hop, type Target, targetOfAddress, usualTransport } from "../core/next-hop/hop.ts";
 import type { Shell } from "./shell.ts";
 
@@ -19,7 +19,7 @@ export class NextHops {
     }
     const transport = usualTransport(hop);
     void this.#shell.resolve(hop.host).then((address) => {
-      if (address === undefined || isIP(address) === 0) found([]);
+      if (address === undefined || addressFamily(address) === 0) found([]);
       else found([{ transport, address, port: hop.port ?? defaultPort(transport), domain: hop.host }]);
     });
   }

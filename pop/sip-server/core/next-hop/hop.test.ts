@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { isIP } from "node:net";
 import { test } from "node:test";
+import fc from "fast-check";
+import { addressFamily } from "./address.ts";
 import { hopOf, targetOfAddress } from "./hop.ts";
 
 const inWords = (uri: string): string => {
@@ -35,3 +38,41 @@ for (const [uri, words] of TABLE)
   test(`${uri} leads to: ${words}`, () => {
     assert.equal(inWords(uri), words);
   });
+
+test("an address is told from a name as node:net does", () => {
+  const texts = [
+    "1.2.3.4",
+    "256.1.1.1",
+    "1.2.3",
+    "01.2.3.4",
+    "1.2.3.4.",
+    "1.2.3.4.5",
+    "0.0.0.0",
+    "a.b.c.4",
+    "",
+    "1..2.3",
+  ];
+  texts.push(
+    "::",
+    "::1",
+    "1::",
+    "2001:db8::1",
+    "1:2:3:4:5:6:7:8",
+    "1:2:3:4:5:6:7",
+    "1::2::3",
+    "::ffff:192.0.2.1",
+    "12345::",
+  );
+  texts.push(":1", "1:", "1:2:3:4:5:6:7::", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6:192.0.2.1", "1.2.3.4::", "g::", ":::");
+  for (const text of texts) assert.equal(addressFamily(text), isIP(text), text);
+});
+
+test("property: no text is taken for an address that node:net would not take", () => {
+  const part = fc.constantFrom("0", "1", "25", "255", "256", "01", ".", ":", "::", "f", "abcd", "g", "192.0.2.1");
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 16 }), (parts) => {
+      assert.equal(addressFamily(parts.join("")), isIP(parts.join("")));
+    }),
+    { numRuns: 5_000 },
+  );
+});

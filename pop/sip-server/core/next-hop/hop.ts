@@ -1,9 +1,9 @@
 // What a URI says about the next hop before anybody is asked: RFC 3263 §4.1, §4.2, RFC 3261 §19.1.2, §26.2.2.
 
-import { isIP } from "node:net";
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { TransportName } from "../flow.ts";
 import { bareHost, parseUri, uriParameter } from "../message/uri.ts";
+import { addressFamily } from "./address.ts";
 
 export interface Hop {
   /** A SIPS URI: nothing but TLS will do. */
@@ -44,7 +44,7 @@ export function hopOf(uriText: string): Outcome<Hop, NoHop> {
   const transport = asked === undefined ? undefined : transportOf(asked, secure);
   if (asked !== undefined && transport === undefined) return fail(UNSUPPORTED);
   const host = bareHost((uri.params === "" ? "" : uriParameter(uri, "maddr")) || uri.host);
-  const isAddress = isIP(host) !== 0;
+  const isAddress = addressFamily(host) !== 0;
   return succeed({ secure, transport, host: isAddress ? host : nameOf(host), port: uri.port, isAddress });
 }
 
