@@ -13,12 +13,14 @@ import { type CapacityRegion, showUpFailure, startCapacityRegion } from "./regio
 import { heldTable, idleLine, selfTimeTable, showStep, stepTable, verdictLine } from "./report.ts";
 import { type RunPlan, type RunWatch, runCapacity, sampleOneRate } from "./run-capacity.ts";
 import type { RunningTraffic } from "./run-step.ts";
+import { capacityOfSip } from "./sip/main.ts";
 import { verdictOf } from "./verdict.ts";
 
 const HELP = `npm run capacity -- PROFILE [flags]
 
   answer   a carrier's call is answered, hears a tone, and hangs up
   bridge   the same call is transferred to a second carrier and bridged
+  sip      the SIP server alone, beside the C++ one: --help says more
 
   --rates 10,25,50    calls per second, step by step; ends at the first step that is not clean
   --seconds 8         of each step
@@ -45,6 +47,8 @@ interface Flags {
 }
 
 async function main(): Promise<number> {
+  const [first, ...others] = process.argv.slice(2);
+  if (first === "sip") return capacityOfSip(others);
   const flags = readFlags();
   if (flags === undefined) return EXIT.ok;
   if (typeof flags === "string") {

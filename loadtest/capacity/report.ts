@@ -5,13 +5,13 @@ import { type Held, HOST_PARTS, hostSum, type PerPart, type Step } from "./measu
 import type { SelfTimes } from "./self-times.ts";
 import { judgeStep, type Verdict } from "./verdict.ts";
 
-type Colour = "plain" | "good" | "bad" | "warn" | "dim" | "head";
-type Cell = readonly [text: string, colour: Colour];
+export type Colour = "plain" | "good" | "bad" | "warn" | "dim" | "head";
+export type Cell = readonly [text: string, colour: Colour];
 
-const cell = (text: string, colour: Colour = "plain"): Cell => [text, colour];
+export const cell = (text: string, colour: Colour = "plain"): Cell => [text, colour];
 
 /** Numbers stand to the right; the widest cell of a column makes its width. */
-function grid(rows: readonly (readonly Cell[])[], paint: Paint): string {
+export function grid(rows: readonly (readonly Cell[])[], paint: Paint): string {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => row[at]?.[0].length ?? 0)));
   return rows
     .map((row) => row.map(([text, colour], at) => painted(text.padStart(widths[at] ?? 0), colour, paint)).join("  "))
@@ -35,7 +35,7 @@ function painted(text: string, colour: Colour, paint: Paint): string {
   }
 }
 
-const percent = (share: number): string => `${Math.round(share * 100)} %`;
+export const percent = (share: number): string => `${Math.round(share * 100)} %`;
 const ms = (value: number | undefined): string =>
   value === undefined ? "-" : value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2);
 const wholeMs = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(0));

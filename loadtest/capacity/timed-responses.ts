@@ -4,6 +4,8 @@ export interface TimedResponse {
   /** Since SIPp's start. */
   readonly atMs: number;
   readonly tookMs: number;
+  /** The scenario's number for what was timed. */
+  readonly kind: number;
 }
 
 /** "Date_ms;response_time_ms;rtd_no", the first since SIPp's start. */
@@ -14,5 +16,5 @@ export function readTimedResponses(csv: string): readonly TimedResponse[] {
     .filter((line) => line.trim() !== "")
     .map((line) => line.split(";").map(Number))
     .filter(([atMs, tookMs]) => Number.isFinite(atMs) && Number.isFinite(tookMs))
-    .map(([atMs = 0, tookMs = 0]) => ({ atMs, tookMs }));
+    .map(([atMs = 0, tookMs = 0, kind = 1]) => ({ atMs, tookMs, kind }));
 }
