@@ -4,12 +4,12 @@ import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as acceptedInvite from "../core/dialog/accepted-invite.ts";
 import {
   confirmed,
-  contactUri,
   dialogId,
   dialogOfUas,
   received,
   refreshed,
   refreshesTarget,
+  targetOf,
 } from "../core/dialog/dialog.ts";
 import type { Command } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
@@ -25,6 +25,7 @@ import {
 } from "../core/message/message.ts";
 import { parameter } from "../core/message/parameters.ts";
 import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
+import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
 import type { Applications } from "./applications.ts";
 import { methodLabel } from "./counters.ts";
 import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
@@ -109,6 +110,11 @@ export class UserAgentServer {
       this.#refuse(request, from, 416); // §8.2.2.1
       return;
     }
+    const fault = syntaxFault(request);
+    if (fault !== undefined) {
+      this.#refuse(request, from, 400, fault);
+      return;
+    }
     // §8.2.2.2; and a second call under the name of a living one could not be told from it.
     const isTaken = this.#dialogs.byId(dialogId(request.callId, request.fromTag)) !== undefined;
     if (this.#transactions.isMerged(request) || isTaken) {
@@ -116,7 +122,7 @@ export class UserAgentServer {
       return;
     }
     // §8.1.1.8: without it there would be nowhere to send the BYE.
-    if ((method === "INVITE" || method === "SUBSCRIBE") && contactUri(request) === undefined) {
+    if ((method === "INVITE" || method === "SUBSCRIBE") && targetOf(request) === undefined) {
       this.#refuse(request, from, 400, "Missing Contact");
       return;
     }

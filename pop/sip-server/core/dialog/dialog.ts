@@ -4,6 +4,7 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { Flow } from "../flow.ts";
 import {
   type Header,
+  hasHeader,
   header,
   headerValue,
   type SipMessage,
@@ -13,6 +14,7 @@ import {
 import { parseNameAddr } from "../message/name-addr.ts";
 import { splitList } from "../message/parameters.ts";
 import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
+import { MAGIC_COOKIE } from "../message/via.ts";
 import { NO_USAGE, SESSION, type Usages } from "./usages.ts";
 
 export type DialogMethod = "INVITE" | "SUBSCRIBE" | "REFER";
@@ -65,7 +67,7 @@ export function dialogOfUas(
   request: SipRequest,
   ours: { readonly localTag: string; readonly localContact: string; readonly flow: Flow; readonly party: string },
 ): Outcome<Dialog, DialogMissing> {
-  const remoteTarget = contactUri(request);
+  const remoteTarget = targetOf(request);
   if (remoteTarget === undefined) return fail({ code: "dialog.no-contact" });
   return succeed({
     id: dialogId(request.callId, request.fromTag),
@@ -192,6 +194,17 @@ export function addressing({ remoteTarget, routeSet }: Dialog): Addressing {
     route: routeSet.map((value) => header("Route", "route", value)),
     nextHop: firstUri,
   };
+}
+
+/**
+ * Where our requests in the dialog that this request opens will be addressed: its Contact (§8.1.1.8). A sender from
+ * before RFC 3261, which its branch tells, need not give one: then to who called (RFC 2543 §6.13, RFC 4475 §3.4.1).
+ */
+export function targetOf(request: SipRequest): string | undefined {
+  const contact = contactUri(request);
+  if (contact !== undefined || request.via.branch.startsWith(MAGIC_COOKIE) || hasHeader(request, "contact"))
+    return contact;
+  return parseNameAddr(headerValue(request, "from") ?? "")?.uri;
 }
 
 /** The first Contact's URI. */

@@ -3,13 +3,15 @@
 import type { Answerable } from "./malformed.ts";
 import { type Header, header, headersOf, headerValue, type SipRequest, type SipResponse } from "./message.ts";
 import { parseNameAddr, showNameAddr, tagOf, withTag } from "./name-addr.ts";
-import { replaceFirstVia, type Via } from "./via.ts";
+import { splitList, withoutEmptyParameters } from "./parameters.ts";
+import { parseVia, showVia, type Via } from "./via.ts";
 
 const REASONS: Readonly<Record<number, string>> = {
   100: "Trying",
   200: "OK",
   400: "Bad Request",
   416: "Unsupported URI Scheme",
+  420: "Bad Extension",
   408: "Request Timeout",
   481: "Call/Transaction Does Not Exist",
   482: "Loop Detected",
@@ -85,8 +87,13 @@ export function refusalText(answer: Answerable, via: Via, toTag: string): string
   let first = true;
   for (const { key, value } of answer.headers) {
     if (key !== "via") continue;
-    text += `Via: ${first ? replaceFirstVia(value, via) : value}\r\n`;
-    first = false;
+    // What cannot be read was no hop: copied, it would make our answer as bad as the request.
+    for (const member of splitList(value)) {
+      const hop = parseVia(member, "any-version");
+      if (hop === undefined) continue;
+      text += `Via: ${showVia(tidy(first ? via : hop))}\r\n`;
+      first = false;
+    }
   }
   const once = (key: string, name: string) => {
     const value = answer.headers.find((line) => line.key === key)?.value;
@@ -99,6 +106,8 @@ export function refusalText(answer: Answerable, via: Via, toTag: string): string
   once("cseq", "CSeq");
   return `${text}Content-Length: 0\r\n\r\n`;
 }
+
+const tidy = (via: Via): Via => ({ ...via, params: withoutEmptyParameters(via.params) });
 
 function needsTag(to: string): boolean {
   const address = parseNameAddr(to);

@@ -24,7 +24,7 @@ export type Fault =
 
 /**
  * A message that cannot be used, and what RFC 3261 lets us do about it.
- * A 400 (or 505) needs the headers that a response copies; without them, and for every ACK and every
+ * A 400 (or 501, 505) needs the headers that a response copies; without them, and for every ACK and every
  * response, silence is all there is (§8.2.6.2, §18.3, §16.3).
  */
 export interface Malformed {
@@ -36,7 +36,7 @@ export interface Malformed {
 
 /** Enough of a bad request to say so to its sender. */
 export interface Answerable {
-  readonly status: 400 | 505;
+  readonly status: 400 | 501 | 505;
   readonly method: string;
   readonly headers: readonly Header[];
 }

@@ -48,6 +48,13 @@ export interface SipResponse extends Essentials {
 
 export type SipMessage = SipRequest | SipResponse;
 
+const METHODS: ReadonlySet<string> = new Set(
+  "INVITE ACK BYE CANCEL OPTIONS INFO PRACK UPDATE MESSAGE REGISTER SUBSCRIBE NOTIFY REFER PUBLISH".split(" "),
+);
+
+/** The fourteen of the registry. */
+export const isKnownMethod = (method: string): boolean => METHODS.has(method);
+
 export const isProvisional = (response: SipResponse): boolean => response.status < 200;
 export const isSuccess = (response: SipResponse): boolean => response.status >= 200 && response.status < 300;
 

@@ -10,6 +10,9 @@ export interface NameAddr {
   readonly params: string;
 }
 
+const UNSAFE_DISPLAY = /[",;]/;
+const UNSAFE_BARE_URI = /[">,?]/;
+
 /** One value (not a list); undefined when quotes or brackets do not close. */
 export function parseNameAddr(value: string): NameAddr | undefined {
   let at = 0;
@@ -24,13 +27,13 @@ export function parseNameAddr(value: string): NameAddr | undefined {
   const open = value.indexOf("<", at);
   if (open !== -1) {
     const display = value.slice(at, open).trim();
-    // A quote in an unquoted name is one that was never opened or closed.
-    return display.includes('"') ? undefined : bracketedUri(value, display, open);
+    // A quote in an unquoted name was never opened or closed; at a comma or semicolon somebody else would cut.
+    return UNSAFE_DISPLAY.test(display) ? undefined : bracketedUri(value, display, open);
   }
-  // Without brackets every parameter belongs to the header (§20).
+  // Without brackets every parameter belongs to the header, and the URI may hold neither "," nor "?" (§20).
   const semicolon = value.indexOf(";", at);
   const uri = (semicolon === -1 ? value.slice(at) : value.slice(at, semicolon)).trim();
-  if (uri === "" || uri.includes('"') || uri.includes(">")) return undefined;
+  if (uri === "" || UNSAFE_BARE_URI.test(uri)) return undefined;
   return { display: "", uri, params: semicolon === -1 ? "" : value.slice(semicolon) };
 }
 

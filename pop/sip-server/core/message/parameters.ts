@@ -52,6 +52,31 @@ export function withoutParameter(params: string, name: string): string {
   return kept;
 }
 
+/** Whether there is nothing between two semicolons, or after the last: `;;`, `;a=b;`. No sender may write that (§25.1). */
+export function hasEmptyParameter(params: string): boolean {
+  let at = params.indexOf(";");
+  while (at !== -1 && at < params.length) {
+    const end = endOfParameter(params, at + 1);
+    let own = at + 1;
+    while (own < end && params.charCodeAt(own) <= 32) own++;
+    if (own === end) return true;
+    at = end;
+  }
+  return false;
+}
+
+export function withoutEmptyParameters(params: string): string {
+  if (!hasEmptyParameter(params)) return params;
+  let kept = "";
+  let at = params.indexOf(";");
+  while (at !== -1 && at < params.length) {
+    const end = endOfParameter(params, at + 1);
+    if (params.slice(at + 1, end).trim() !== "") kept += params.slice(at, end);
+    at = end;
+  }
+  return kept;
+}
+
 /** Index of the `;` that ends this parameter, or the end of the text. */
 function endOfParameter(params: string, from: number): number {
   for (let at = from; at < params.length; at++) {

@@ -38,7 +38,7 @@ function handle(text: string): void {
   if (answer === undefined) return;
   const via = parseVia(answer.headers.find(({ key }) => key === "via")?.value ?? "", "any-version");
   assert.ok(via !== undefined);
-  assert.match(refusalText(answer, withSource(via, "192.0.2.5", 5060), "t"), /^SIP\/2\.0 (?:400|505) /);
+  assert.match(refusalText(answer, withSource(via, "192.0.2.5", 5060), "t"), /^SIP\/2\.0 (?:400|501|505) /);
 }
 
 const bytes = (max: number) => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array).toString("latin1"));

@@ -5,8 +5,9 @@
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { headerKey } from "./header-name.ts";
 import type { Answerable, Fault, Malformed } from "./malformed.ts";
-import type { CSeq, Header, SipMessage } from "./message.ts";
+import { type CSeq, type Header, isKnownMethod, type SipMessage } from "./message.ts";
 import { parseNameAddr, tagOf } from "./name-addr.ts";
+import { hasEmptyParameter } from "./parameters.ts";
 import { parseVia, type Via } from "./via.ts";
 
 export interface ParseLimits {
@@ -50,7 +51,7 @@ export function parseMessage(text: string, limits: ParseLimits = PARSE_LIMITS): 
   const lines = readHeaders(text, lineEnd + 2, headEnd === -1 ? text.length : headEnd + 2, limits, headers);
 
   const method = start?.method ?? firstWord(startLine);
-  const refuse = (fault: Fault, detail: string, status: 400 | 505 = 400): Outcome<SipMessage, Malformed> =>
+  const refuse = (fault: Fault, detail: string, status: Answerable["status"] = 400): Outcome<SipMessage, Malformed> =>
     fail({ code: "sip.malformed", fault, detail, answer: answerable(status, method, startLine, headers) });
 
   if (start?.version === "other") return refuse("version", firstWord(startLine), 505);
@@ -62,7 +63,8 @@ export function parseMessage(text: string, limits: ParseLimits = PARSE_LIMITS): 
   if ("fault" in essentials) return refuse(essentials.fault, essentials.detail);
   const { via, cseq, callId, fromTag, toTag, contentLength } = essentials;
   if (start.kind === "request" && cseq.method !== start.method)
-    return refuse("cseq-method", `${cseq.method} in a ${start.method}`);
+    // RFC 4475 §3.1.2.18: of a method that nobody knows, 501 says more than 400.
+    return refuse("cseq-method", `${cseq.method} in a ${start.method}`, isKnownMethod(start.method) ? 400 : 501);
 
   const bodyStart = headEnd + 4;
   const availableBytes = text.length - bodyStart;
@@ -218,6 +220,7 @@ function readEssentials(headers: readonly Header[]): EssentialValues | { fault: 
 
   const via = parseVia(viaText ?? "");
   if (via === undefined) return { fault: "via", detail: "cannot be read" };
+  if (hasEmptyParameter(via.params)) return { fault: "via", detail: "an empty parameter" };
   const cseq = parseCSeq(cseqText ?? "");
   if (cseq === undefined) return { fault: "cseq", detail: "not a number below 2^31 and a method" };
   if (callId === undefined || callId === "" || callId.length > 255 || UNSAFE_CALL_ID.test(callId))
@@ -261,7 +264,7 @@ const firstWord = (line: string): string => line.slice(0, 64).split(" ", 1)[0] ?
  * §8.2.6.2 wants copied is copied as far as it is there.
  */
 function answerable(
-  status: 400 | 505,
+  status: Answerable["status"],
   method: string,
   startLine: string,
   headers: readonly Header[],

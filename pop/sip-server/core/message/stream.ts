@@ -5,7 +5,7 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 export interface StreamFault {
   readonly code: "sip.stream-unusable";
   /** A stream that cannot be cut into messages cannot be put right: the connection ends. */
-  readonly fault: "no-content-length" | "too-large";
+  readonly fault: "no-content-length" | "two-content-lengths" | "too-large";
 }
 
 export interface StreamPart {
@@ -14,55 +14,123 @@ export interface StreamPart {
   readonly pings: number;
 }
 
-/** Cuts a stream at Content-Length. Bounded by `messageBytesMax`, whatever the peer sends. */
+/** So many pieces wait before they are joined: what a peer sends byte by byte must not cost an object for each. */
+const PIECES_MAX = 256;
+const END_OF_HEADERS = "\r\n\r\n";
+const NOTHING: StreamPart = { messages: [], pings: 0 };
+
+/** Cuts a stream at Content-Length. Holds at most `messageBytesMax` and one chunk, and looks at each byte a few times, however they arrive. */
 export class MessageStream {
-  #waiting = "";
-  /** No need to look for the end of the headers before this index again. */
-  #searched = 0;
   readonly messageBytesMax: number;
+  /** What has arrived of the next message. */
+  #pieces: string[] = [];
+  #waitingBytes = 0;
+  /** Bytes of the message whose headers are complete; 0 while its length is not known. */
+  #neededBytes = 0;
+  /** The last three bytes: the end of the headers may be spread over chunks. */
+  #tail = "";
 
   constructor(messageBytesMax: number) {
     this.messageBytesMax = messageBytesMax;
   }
 
+  /** Of a message that is not complete yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes;
+  }
+
   /** @fails sip.stream-unusable: close the connection */
   take(chunk: string): Outcome<StreamPart, StreamFault> {
-    let text = this.#waiting === "" ? chunk : this.#waiting + chunk;
+    if (this.#waitingBytes > 0 && !this.#isWorthALook(chunk)) {
+      this.#keep(chunk);
+      return this.#waitingBytes > this.messageBytesMax ? unusable("too-large") : succeed(NOTHING);
+    }
+    let text = chunk;
+    if (this.#waitingBytes > 0) {
+      this.#pieces.push(chunk);
+      text = this.#pieces.join("");
+    }
     const messages: string[] = [];
     let pings = 0;
+    let at = 0;
+    this.#neededBytes = 0;
     for (;;) {
-      let at = 0;
+      const start = at;
       while (text.startsWith("\r\n", at)) at += 2;
-      pings += at >> 2;
-      if (at > 0) {
-        text = text.slice(at);
-        this.#searched = 0;
-      }
-      const headEnd = text.indexOf("\r\n\r\n", Math.max(0, this.#searched - 3));
+      pings += (at - start) >> 2;
+      const headEnd = text.indexOf(END_OF_HEADERS, at);
       if (headEnd === -1) {
-        this.#searched = text.length;
-        if (text.length > this.messageBytesMax) return fail({ code: "sip.stream-unusable", fault: "too-large" });
+        if (text.length - at > this.messageBytesMax) return unusable("too-large");
         break;
       }
-      const bodyBytes = contentLengthOf(text, headEnd);
-      if (bodyBytes === undefined) return fail({ code: "sip.stream-unusable", fault: "no-content-length" });
+      const bodyBytes = contentLengthOf(text, at, headEnd);
+      if (typeof bodyBytes === "string") return unusable(bodyBytes);
       const end = headEnd + 4 + bodyBytes;
-      if (end > this.messageBytesMax) return fail({ code: "sip.stream-unusable", fault: "too-large" });
+      if (end - at > this.messageBytesMax) return unusable("too-large");
       if (text.length < end) {
-        this.#searched = headEnd;
+        this.#neededBytes = end - at;
         break;
       }
-      messages.push(text.slice(0, end));
-      text = text.slice(end);
-      this.#searched = 0;
+      messages.push(text.slice(at, end));
+      at = end;
     }
-    this.#waiting = text;
-    return succeed({ messages, pings });
+    this.#waitFor(text, at);
+    return messages.length === 0 && pings === 0 ? succeed(NOTHING) : succeed({ messages, pings });
+  }
+
+  /** Whether this chunk can complete something: the body, or the headers. */
+  #isWorthALook(chunk: string): boolean {
+    if (this.#neededBytes > 0) return this.#waitingBytes + chunk.length >= this.#neededBytes;
+    if (this.#waitingBytes < 4) return true; // a lone CR may still turn out to be a ping
+    return (this.#tail + chunk).includes(END_OF_HEADERS);
+  }
+
+  #keep(chunk: string): void {
+    this.#pieces.push(chunk);
+    this.#waitingBytes += chunk.length;
+    this.#tail = (this.#tail + chunk).slice(-3);
+    if (this.#pieces.length >= PIECES_MAX) this.#pieces = [this.#pieces.join("")];
+  }
+
+  #waitFor(text: string, from: number): void {
+    // A copy: a slice would hold on to everything that arrived with it.
+    const rest = from === 0 ? text : ` ${text.slice(from)}`.slice(1);
+    this.#pieces = rest === "" ? [] : [rest];
+    this.#waitingBytes = rest.length;
+    this.#tail = rest.slice(-3);
   }
 }
 
-/** Case and compact form as anywhere; the last of several is as good as any, the parser refuses them. */
-function contentLengthOf(text: string, headEnd: number): number | undefined {
-  const found = /\r\n(?:content-length|l)[ \t]*:[ \t]*(\d{1,9})[ \t]*(?=\r\n)/i.exec(text.slice(0, headEnd + 2));
-  return found === null ? undefined : Number(found[1]);
+const unusable = (fault: StreamFault["fault"]): Outcome<StreamPart, StreamFault> =>
+  fail({ code: "sip.stream-unusable", fault });
+
+/** Case, compact form and folding as anywhere. Two of them, and nobody knows where the next message begins. */
+function contentLengthOf(text: string, from: number, headEnd: number): number | StreamFault["fault"] {
+  let bytes: number | undefined;
+  let line = text.indexOf("\r\n", from) + 2;
+  while (line > 1 && line < headEnd) {
+    let next = text.indexOf("\r\n", line);
+    const first = text.charCodeAt(line) | 32;
+    if (first === 99 || first === 108) {
+      // Only lines that begin with a C or an L are looked at.
+      while (next < headEnd && isLws(text.charCodeAt(next + 2))) next = text.indexOf("\r\n", next + 2);
+      const colon = text.indexOf(":", line);
+      if (colon !== -1 && colon < next && isLength(text.slice(line, colon))) {
+        if (bytes !== undefined) return "two-content-lengths";
+        const digits = text.slice(colon + 1, next).trim();
+        if (!/^\d{1,9}$/.test(digits)) return "no-content-length";
+        bytes = Number(digits);
+      }
+    }
+    line = next + 2;
+  }
+  return bytes ?? "no-content-length";
+}
+
+const isLws = (code: number): boolean => code === 32 || code === 9;
+
+function isLength(written: string): boolean {
+  if (written.length > 64) return false; // nobody writes fifty blanks before a colon
+  const name = written.trimEnd().toLowerCase();
+  return name === "content-length" || name === "l";
 }
