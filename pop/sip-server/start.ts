@@ -5,19 +5,18 @@ import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
 import { openAdmin } from "./adapters/admin-listener.ts";
+import type { CertificateReload } from "./adapters/certificates.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
+import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
 import { resolveHost } from "./adapters/resolver.ts";
 import { systemIds } from "./adapters/system-ids.ts";
-import { openTcp } from "./adapters/tcp.ts";
-import { openUdp } from "./adapters/udp.ts";
 import { Endpoint } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import type { ListenPoint } from "./core/flow.ts";
-import { ADMIN_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
+import { ADMIN_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
 import { PARSE_LIMITS } from "./core/message/parse.ts";
-import { bracketed } from "./core/message/uri.ts";
 
 export interface SipServer {
   readonly endpoint: Endpoint;
@@ -25,6 +24,8 @@ export interface SipServer {
   readonly points: readonly ListenPoint[];
   readonly adminPort: number;
   readonly httpPort: number;
+  /** Certificates, keys, CAs and CRLs are read again; connections that stand are not touched. Never rejects. */
+  reloadCertificates(why: "signal" | "request"): Promise<readonly CertificateReload[]>;
   stop(): Promise<void>;
 }
 
@@ -58,34 +59,19 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     tap: capture,
     resolve: resolveHost,
   });
-  const tcp = openTcp({
-    ...TCP_LIMITS,
-    messageBytesMax: config.messageBytesMax,
-    connectionsMax: config.tcpConnectionsMax,
-    idleMs: config.tcpIdleMs,
-  });
-  const udp = openUdp(config.udpBufferBytes);
   const closers: (() => Promise<void>)[] = [async () => capture?.stop(), () => endpoint.stop()];
   try {
-    for (const { transport, name, host, port, externalHost } of config.listen) {
-      const named = bracketed(externalHost ?? host);
-      const point: ListenPoint = {
-        id: `${transport}/${named}:${port}`,
-        name: name ?? transport,
-        transport,
-        address: host,
-        port,
-        host: named,
-      };
-      endpoint.addTransport(await (transport === "udp" ? udp : tcp)(point, endpoint));
-    }
-    const http = await openHttp(config.http, endpoint);
+    const opener = new Listeners(listenersSettings(config), log, endpoint);
+    closers.push(async () => opener.certificates.stop());
+    for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
+    await opener.certificates.start(config.certificatePollMs);
+    const http = await openHttp(config.http, endpoint, opener.certificates);
     closers.push(() => http.stop());
     const { frameBytesMax, connectionsMax } = admin;
     const listener = await openAdmin(admin, endpoint, { ...ADMIN_LIMITS, frameBytesMax, connectionsMax });
     closers.push(() => listener.stop());
     log.info("sip-server.listening", {
-      points: endpoint.points.map(({ id }) => id),
+      points: endpoint.points.map(({ name, id }) => `${name}=${id}`),
       admin: `${admin.host}:${listener.port}`,
       http: `${config.http.host}:${http.port}`,
     });
@@ -94,6 +80,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       points: endpoint.points,
       adminPort: listener.port,
       httpPort: http.port,
+      reloadCertificates: (why) => opener.certificates.reload(why),
       stop: () => closeAll(closers),
     };
   } catch (error) {
@@ -109,6 +96,12 @@ function captureOf({ capture, http }: SipServerConfig, log: Log, lost: HepParts[
   const agent = { id: agentId, name: http.host, password };
   const settings = { transport, host, port, agent, backlogBytesMax };
   return openHepCapture({ settings, log, lost, rng: systemRng, unixMs: () => systemClock.unixMs() });
+}
+
+function listenersSettings({ connections, messageBytesMax, udpBufferBytes }: SipServerConfig): ListenersSettings {
+  const { max: connectionsMax, perSourceMax: connectionsPerSourceMax, webSocketPingAfterMs, ...times } = connections;
+  const streams = { ...times, connectionsMax, connectionsPerSourceMax, messageBytesMax };
+  return { udpBufferBytes, streams, webSockets: { ...streams, pingAfterMs: webSocketPingAfterMs } };
 }
 
 /** Applications first, sockets last: what is being said still leaves. */

@@ -1,17 +1,24 @@
-// What operators read: health, metrics, traces. No writes.
+// What operators read: health, metrics, traces. What they may ask for: certificates read again.
 
 import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Buckets, Observable } from "../boundary/observable.ts";
+import type { Certificates } from "./certificates.ts";
+import { registerTransportMetrics } from "./transport-metrics.ts";
 
 export interface HttpListener {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-export function openHttp(at: { readonly host: string; readonly port: number }, endpoint: Observable) {
+export function openHttp(
+  at: { readonly host: string; readonly port: number },
+  endpoint: Observable,
+  certificates: Certificates,
+) {
   const registry = metricsOf(endpoint);
+  registerTransportMetrics(registry, endpoint, certificates);
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://localhost");
     const answer = (status: number, type: string, body: string) => {
@@ -19,6 +26,15 @@ export function openHttp(at: { readonly host: string; readonly port: number }, e
       response.end(body);
     };
     const json = (status: number, value: unknown) => answer(status, "application/json", JSON.stringify(value));
+    // Whoever may ask for it gains nothing: the files are those of the configuration.
+    if (request.method === "POST" && url.pathname === "/certificates/reload") {
+      request.resume();
+      void certificates.reload("request").then((listeners) => {
+        const kept = listeners.some(({ outcome }) => outcome === "kept");
+        json(kept ? 422 : 200, { listeners });
+      });
+      return;
+    }
     if (request.method !== "GET") return json(405, { error: "GET only" });
     switch (url.pathname) {
       case "/healthz":
@@ -60,6 +76,13 @@ const COUNTERS: readonly (readonly [name: string, metric: string, help: string, 
   ["capture_lost", "sip_capture_lost_total", "Messages that the capture collector was not sent", ["reason"]],
   ["malformed", "sip_malformed_total", "Messages that could not be used", ["fault", "answered"]],
   ["dropped", "sip_dropped_total", "Datagrams and streams not looked at, or responses nobody asked for", ["reason"]],
+  [
+    "connection_faults",
+    "sip_connection_faults_total",
+    "Connections refused, or ended by us",
+    ["listener", "transport", "fault"],
+  ],
+  ["tls_reloads", "sip_tls_reloads_total", "Certificates read again; kept: a file was no good", ["result"]],
   ["unanswered_requests", "sip_unanswered_requests_total", "Requests no application answered", ["method"]],
   ["ack_timeouts", "sip_ack_timeouts_total", "2xx to INVITE never acknowledged", []],
   ["forks_ended", "sip_forks_ended_total", "Further 2xx acknowledged and ended", []],

@@ -10,7 +10,7 @@ import type { Observable } from "../boundary/observable.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
+import { defaultPort, type Flow, isNamed, type ListenPoint } from "../core/flow.ts";
 import type { UserAgentLimits } from "../core/limits.ts";
 import { refusalText } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
@@ -148,6 +148,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#points.push(transport.point);
   }
 
+  *listeners() {
+    for (const { point, connections } of this.#transports.values()) yield { point, connections };
+  }
+
   get points(): readonly ListenPoint[] {
     return this.#points;
   }
@@ -168,8 +172,27 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     return false;
   }
 
-  onStreamFault(fault: string): void {
+  onStreamFault(
+    fault: string,
+    point?: ListenPoint,
+    detail?: { readonly address: string; readonly because: string },
+  ): void {
     this.counters.add("dropped", `reason="stream-${fault}"`);
+    if (point === undefined) return;
+    this.counters.add("connection_faults", `listener="${point.name}",transport="${point.transport}",fault="${fault}"`);
+    this.#parts.log.debug("sip.connection-fault", { listener: point.name, point: point.id, fault, ...detail });
+  }
+
+  /** RFC 3261 §20.14: over a stream the length must be said. Who spoke learns why it is not heard any longer. */
+  onUnframed(head: string, from: Flow, point: ListenPoint): void {
+    const parsed = parseMessage(head, this.#parts.settings.parse);
+    if (!parsed.ok) this.#onMalformed(parsed.failure, from, point);
+    else if (parsed.value.kind === "request") {
+      const { method, headers } = parsed.value;
+      const answer = method === "ACK" ? undefined : { status: 400 as const, method, headers };
+      const fault = { code: "sip.malformed", fault: "content-length", detail: "none in a stream", answer } as const;
+      this.#onMalformed(fault, from, point);
+    }
   }
 
   onMessage(text: string, from: Flow, point: ListenPoint): void {
@@ -212,7 +235,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   #isOurVia(response: SipResponse): boolean {
     const { via } = response;
-    if (!this.#points.some((point) => point.host === via.host && point.port === (via.port ?? 5060))) return false;
+    if (!this.#points.some((point) => isNamed(point, via.host, via.port ?? defaultPort(point.transport)))) return false;
     let values = 0;
     for (const { key, value } of response.headers)
       if (key === "via") values += value.includes(",") ? splitList(value).length : 1;

@@ -1,4 +1,4 @@
-import type { TransportName } from "../core/flow.ts";
+import type { ListenPoint, TransportName } from "../core/flow.ts";
 import type { TraceLine } from "../core/trace/wire-trace.ts";
 
 /** What operators may look at. */
@@ -11,6 +11,8 @@ export interface Observable {
   transactionStates(): ReadonlyMap<string, number>;
   /** From a request's delivery to the application's first answer. */
   readonly answering: Buckets;
+  /** Connections now; undefined where there are none to count (UDP). */
+  listeners(): Iterable<{ readonly point: ListenPoint; readonly connections: number | undefined }>;
   readonly trace: { of(callId: string): readonly TraceLine[] | undefined };
 }
 

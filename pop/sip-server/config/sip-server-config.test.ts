@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "../../../kernel/config.ts";
-import { ADMIN_LIMITS, ENDPOINT_LIMITS, TCP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
+import { ADMIN_LIMITS, ENDPOINT_LIMITS, STREAM_LIMITS, USER_AGENT_LIMITS, WEB_SOCKET_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { SipServerConfigSchema } from "./sip-server-config.ts";
 
@@ -29,7 +29,7 @@ test("every mistake is listed with its place", () => {
   assert.deepEqual(
     mistakes({
       ...good,
-      listen: [{ transport: "tls", host: "somewhere", port: 70_000 }],
+      listen: [{ transport: "sctp", host: "somewhere", port: 70_000 }],
       t1Ms: 1,
       tracecallids: 3,
     }),
@@ -43,6 +43,24 @@ test("every mistake is listed with its place", () => {
   ]);
 });
 
+test("tls and wss need certificates, peers' certificates need a CA, and nothing else may have what it cannot use", () => {
+  const at = { host: "127.10.1.11", port: 5061 };
+  const tls = { identities: [{ certFile: "c", keyFile: "k" }] };
+  const listen = (one: object) => mistakes({ ...good, listen: [{ ...at, ...one }] });
+  assert.deepEqual(listen({ transport: "tls" }), ["listen.0.tls"]);
+  assert.deepEqual(listen({ transport: "tls", tls }), []);
+  assert.deepEqual(listen({ transport: "udp", tls }), ["listen.0.tls"]);
+  assert.deepEqual(listen({ transport: "wss", tls: { ...tls, clientCertificate: "require" } }), [
+    "listen.0.tls.caFiles",
+  ]);
+  assert.deepEqual(listen({ transport: "tcp", origins: ["https://a"] }), ["listen.0.origins"]);
+  assert.deepEqual(
+    listen({ transport: "ws", origins: ["https://a.example"], localNets: ["10.0.0.0/8", "fd00::/8"] }),
+    [],
+  );
+  assert.deepEqual(listen({ transport: "tcp", localNets: ["10.0.0.0/99"] }), ["listen.0.localNets.0"]);
+});
+
 test("the defaults are the limits that tests and simulations run with", () => {
   const parsed = parseConfig(SipServerConfigSchema, good);
   assert.ok(parsed.ok);
@@ -50,8 +68,10 @@ test("the defaults are the limits that tests and simulations run with", () => {
   assert.equal(admin.frameBytesMax, ADMIN_LIMITS.frameBytesMax);
   assert.equal(admin.connectionsMax, ADMIN_LIMITS.connectionsMax);
   assert.equal(config.messageBytesMax, PARSE_LIMITS.messageBytesMax);
-  assert.equal(config.tcpConnectionsMax, TCP_LIMITS.connectionsMax);
-  assert.equal(config.tcpIdleMs, TCP_LIMITS.idleMs);
+  const { max, perSourceMax, webSocketPingAfterMs, ...times } = config.connections;
+  const streams = { ...times, connectionsMax: max, connectionsPerSourceMax: perSourceMax };
+  assert.deepEqual({ ...streams, messageBytesMax: config.messageBytesMax }, STREAM_LIMITS);
+  assert.equal(webSocketPingAfterMs, WEB_SOCKET_LIMITS.pingAfterMs);
   assert.equal(config.transactionsMax, ENDPOINT_LIMITS.transactionsMax);
   assert.equal(config.dialogsMax, ENDPOINT_LIMITS.dialogsMax);
   assert.equal(config.pendingRequestsMax, USER_AGENT_LIMITS.pendingMax);

@@ -6,9 +6,38 @@ import { z } from "zod";
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
 const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
 
+const file = z.string().min(1).max(4_096);
+const prefix = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
+  error: "an address or a prefix, like 10.0.0.0/8",
+});
+
+const TlsSchema = z
+  .strictObject({
+    /** PEM; the certificate first, then those between it and the CA. The first identity is everybody's, the others are asked for by name (SNI). */
+    identities: z
+      .array(z.strictObject({ certFile: file, keyFile: file }))
+      .min(1)
+      .max(64),
+    /** Who may sign the certificates of peers. Empty: the CAs of the system, for servers we call. */
+    caFiles: z.array(file).max(64).default([]),
+    /** Every CA of a chain needs one as soon as there is one. */
+    crlFiles: z.array(file).max(64).default([]),
+    /** "request": who shows a certificate must show a good one. "require": who shows none is refused. */
+    clientCertificate: z.enum(["none", "request", "require"]).default("none"),
+    /** False: servers we call may show any certificate. */
+    rejectUnauthorized: z.boolean().default(true),
+    minVersion: z.enum(["TLSv1.2", "TLSv1.3"]).default("TLSv1.2"),
+    /** Believe "*.example" for "sbc.example": RFC 5922 §7.2 says no, carriers with a certificate of the web need it. */
+    wildcardNames: z.boolean().default(false),
+  })
+  .refine(({ clientCertificate, caFiles }) => clientCertificate === "none" || caFiles.length > 0, {
+    path: ["caFiles"],
+    error: "needed when peers show certificates: the CAs of the system would let the whole web in",
+  });
+
 const ListenSchema = z
   .strictObject({
-    transport: z.enum(["udp", "tcp"]),
+    transport: z.enum(["udp", "tcp", "tls", "ws", "wss"]),
     /** The connection's name in logs and metrics: "carriers", "agents". The transport's when left out. */
     name: z
       .string()
@@ -21,6 +50,23 @@ const ListenSchema = z
       .string()
       .regex(/^[A-Za-z0-9._:-]{1,255}$/)
       .optional(),
+    /** Peers in these prefixes see `host` all the same: they are on our side of the NAT. */
+    localNets: z.array(prefix).max(64).optional(),
+    /** Of tls and wss. */
+    tls: TlsSchema.optional(),
+    /** Of ws and wss: pages whose scripts may connect, like https://phone.example. Any when left out. */
+    origins: z
+      .array(z.string().regex(/^https?:\/\/[A-Za-z0-9.:[\]-]{1,255}$/, "like https://phone.example"))
+      .max(256)
+      .optional(),
+  })
+  .refine(({ transport, tls }) => (transport === "tls" || transport === "wss") === (tls !== undefined), {
+    path: ["tls"],
+    error: "tls and wss need it, no other transport may have it",
+  })
+  .refine(({ transport, origins }) => origins === undefined || transport === "ws" || transport === "wss", {
+    path: ["origins"],
+    error: "only ws and wss have origins",
   })
   .refine(({ host, externalHost }) => externalHost !== undefined || (host !== "0.0.0.0" && host !== "::"), {
     path: ["externalHost"],
@@ -60,8 +106,26 @@ export const SipServerConfigSchema = z
       .optional(),
     udpBufferBytes: z.int().min(65_536).max(67_108_864).default(4_194_304),
     messageBytesMax: z.int().min(2_048).max(65_535).default(65_535),
-    tcpConnectionsMax: z.int().min(1).max(65_535).default(4_096),
-    tcpIdleMs: z.int().min(32_000).max(86_400_000).default(600_000),
+    /** Connections of each tcp, tls, ws and wss listener. What each bound does: docs/LIMITS.md. */
+    connections: z
+      .strictObject({
+        max: z.int().min(1).max(262_144).default(16_384),
+        perSourceMax: z.int().min(1).max(262_144).default(1_024),
+        idleMs: z.int().min(32_000).max(86_400_000).default(600_000),
+        firstMessageMs: z.int().min(100).max(600_000).default(32_000),
+        halfMessageMs: z.int().min(100).max(600_000).default(10_000),
+        handshakeMs: z.int().min(100).max(120_000).default(10_000),
+        connectTimeoutMs: z.int().min(100).max(32_000).default(4_000),
+        backlogBytesMax: z.int().min(65_535).max(268_435_456).default(1_048_576),
+        /** Pings on TCP and TLS connections that we made; 0: none. */
+        pingAfterMs: z.int().min(0).max(600_000).default(0),
+        /** Pings on WebSockets; 0: none. */
+        webSocketPingAfterMs: z.int().min(0).max(600_000).default(30_000),
+        pongWithinMs: z.int().min(100).max(60_000).default(10_000),
+      })
+      .prefault({}),
+    /** How often certificate files are looked at; a change of their folders is noticed at once. 0: only when asked. */
+    certificatePollMs: z.int().min(0).max(3_600_000).default(10_000),
     transactionsMax: z.int().min(100).max(2_000_000).default(200_000),
     dialogsMax: z.int().min(10).max(1_000_000).default(50_000),
     pendingRequestsMax: z.int().min(10).max(1_000_000).default(20_000),

@@ -1,5 +1,7 @@
 // Where a message came from or goes to, as data: it outlives sockets and processes.
 
+import { type AddressPrefix, holds, parseAddress } from "./address.ts";
+
 export const TRANSPORT_NAMES = ["udp", "tcp", "tls", "ws", "wss"] as const;
 
 export type TransportName = (typeof TRANSPORT_NAMES)[number];
@@ -15,6 +17,8 @@ export interface ListenPoint {
   readonly port: number;
   /** What we call ourselves in Via and Contact; IPv6 in brackets. */
   readonly host: string;
+  /** Peers in these prefixes see our own address instead of `host`: they are on our side of the NAT. */
+  readonly localNets?: readonly AddressPrefix[];
 }
 
 export interface Flow {
@@ -27,6 +31,8 @@ export interface Flow {
   readonly connection: string | undefined;
   /** The domain the peer's certificate must be good for when a TLS connection is made: RFC 5922 §7.1. Default: the address. */
   readonly domain?: string;
+  /** Of a multicast group: how far a response may go (RFC 3261 §18.2.2). */
+  readonly ttl?: number;
   /** What the peer has proven by its certificate: "sip:carrier.example", "dns:sbc.carrier.example". Only over TLS. */
   readonly peerIdentities?: readonly string[];
 }
@@ -42,3 +48,33 @@ export const isWebSocket = (transport: TransportName): boolean => transport === 
 export function withPort(point: ListenPoint, port: number): ListenPoint {
   return { ...point, port, id: `${point.transport}/${point.host}:${port}` };
 }
+
+/** RFC 3261 §19.1.2, RFC 7118 §5.2.1. */
+export function defaultPort(transport: TransportName): number {
+  switch (transport) {
+    case "udp":
+    case "tcp":
+      return 5060;
+    case "tls":
+      return 5061;
+    case "ws":
+      return 80;
+    case "wss":
+      return 443;
+  }
+}
+
+/** "::1" → "[::1]". */
+const inBrackets = (address: string): string => (address.includes(":") ? `[${address}]` : address);
+
+/** The point as this peer should know it: under its own address when both are on one side of the NAT. */
+export function facing(point: ListenPoint, address: string): ListenPoint {
+  if (point.localNets === undefined) return point;
+  const words = parseAddress(address);
+  if (words === undefined || !point.localNets.some((net) => holds(net, words))) return point;
+  return { ...point, host: inBrackets(point.address) };
+}
+
+/** Whether a Via or Contact that says this means us. */
+export const isNamed = (point: ListenPoint, host: string, port: number): boolean =>
+  point.port === port && (point.host === host || inBrackets(point.address) === host);

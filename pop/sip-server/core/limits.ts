@@ -1,22 +1,50 @@
 // Every bound that is not the parser's, with its default. The configuration may set most of them.
 
-export interface TcpLimits {
+export interface ConnectionLimits {
   readonly messageBytesMax: number;
+  /** Of one listener, both ways. */
   readonly connectionsMax: number;
-  /** Without a byte either way; RFC 3261 §18 wants at least 32 s (64·T1) after the last message. */
+  /** Of one listener, from one address. */
+  readonly connectionsPerSourceMax: number;
+  /** Without a byte from the peer; RFC 3261 §18 wants at least 32 s (64·T1) after the last message. */
   readonly idleMs: number;
+  /** From the connection to its first whole message. */
+  readonly firstMessageMs: number;
+  /** From the first byte of a message to its last. */
+  readonly halfMessageMs: number;
+  /** Until a TLS handshake or a WebSocket upgrade is over. */
+  readonly handshakeMs: number;
   readonly connectTimeoutMs: number;
   /** Of one connection, unsent; a peer that does not read is let go. */
   readonly backlogBytesMax: number;
+  /**
+   * A peer we have not heard for so long is pinged: CRLF CRLF (RFC 5626 §4.4.1) on connections we made, a ping frame on
+   * every WebSocket. 0: never.
+   */
+  readonly pingAfterMs: number;
+  /** What the ping has to be answered within. */
+  readonly pongWithinMs: number;
 }
 
-export const TCP_LIMITS: TcpLimits = {
+export const STREAM_LIMITS: ConnectionLimits = {
   messageBytesMax: 65_535,
-  connectionsMax: 4_096,
+  connectionsMax: 16_384,
+  connectionsPerSourceMax: 1_024,
   idleMs: 600_000,
+  firstMessageMs: 32_000,
+  halfMessageMs: 10_000,
+  handshakeMs: 10_000,
   connectTimeoutMs: 4_000,
   backlogBytesMax: 1_048_576,
+  pingAfterMs: 0, // not every carrier answers CRLF
+  pongWithinMs: 10_000,
 };
+
+/** A browser is silent for as long as nobody calls: only a ping tells whether it is there. */
+export const WEB_SOCKET_LIMITS: ConnectionLimits = { ...STREAM_LIMITS, pingAfterMs: 30_000 };
+
+/** What an HTTP request for an upgrade may take, headers and all. */
+export const UPGRADE_HEAD_BYTES_MAX = 8_192;
 
 export interface AdminLimits {
   readonly frameBytesMax: number;

@@ -6,6 +6,8 @@ export interface StreamFault {
   readonly code: "sip.stream-unusable";
   /** A stream that cannot be cut into messages cannot be put right: the connection ends. */
   readonly fault: "no-content-length" | "two-content-lengths" | "too-large";
+  /** The headers of a message whose end cannot be known: they may be answered (§20.14) before the connection ends. */
+  readonly head?: string;
 }
 
 export interface StreamPart {
@@ -14,14 +16,21 @@ export interface StreamPart {
   readonly pings: number;
 }
 
+/** Before the blank line. No carrier's INVITE comes near it. */
+export const HEAD_BYTES_MAX = 32_768;
+
 /** So many pieces wait before they are joined: what a peer sends byte by byte must not cost an object for each. */
 const PIECES_MAX = 256;
 const END_OF_HEADERS = "\r\n\r\n";
 const NOTHING: StreamPart = { messages: [], pings: 0 };
 
-/** Cuts a stream at Content-Length. Holds at most `messageBytesMax` and one chunk, and looks at each byte a few times, however they arrive. */
+/**
+ * Cuts a stream at Content-Length. Holds at most `messageBytesMax` (before the blank line `headBytesMax`) and one chunk,
+ * and looks at each byte a few times, however they arrive.
+ */
 export class MessageStream {
   readonly messageBytesMax: number;
+  readonly headBytesMax: number;
   /** What has arrived of the next message. */
   #pieces: string[] = [];
   #waitingBytes = 0;
@@ -29,9 +38,12 @@ export class MessageStream {
   #neededBytes = 0;
   /** The last three bytes: the end of the headers may be spread over chunks. */
   #tail = "";
+  /** An odd CRLF was the last thing heard between messages. */
+  #halfPing = false;
 
-  constructor(messageBytesMax: number) {
+  constructor(messageBytesMax: number, headBytesMax = HEAD_BYTES_MAX) {
     this.messageBytesMax = messageBytesMax;
+    this.headBytesMax = Math.min(headBytesMax, messageBytesMax);
   }
 
   /** Of a message that is not complete yet. */
@@ -43,7 +55,8 @@ export class MessageStream {
   take(chunk: string): Outcome<StreamPart, StreamFault> {
     if (this.#waitingBytes > 0 && !this.#isWorthALook(chunk)) {
       this.#keep(chunk);
-      return this.#waitingBytes > this.messageBytesMax ? unusable("too-large") : succeed(NOTHING);
+      const isTooLarge = this.#neededBytes === 0 && this.#waitingBytes > this.headBytesMax;
+      return isTooLarge ? unusable("too-large") : succeed(NOTHING);
     }
     let text = chunk;
     if (this.#waitingBytes > 0) {
@@ -55,16 +68,17 @@ export class MessageStream {
     let at = 0;
     this.#neededBytes = 0;
     for (;;) {
-      const start = at;
-      while (text.startsWith("\r\n", at)) at += 2;
-      pings += (at - start) >> 2;
-      const headEnd = text.indexOf(END_OF_HEADERS, at);
-      if (headEnd === -1) {
-        if (text.length - at > this.messageBytesMax) return unusable("too-large");
-        break;
+      while (text.startsWith("\r\n", at)) {
+        at += 2;
+        if (this.#halfPing) pings++;
+        this.#halfPing = !this.#halfPing;
       }
+      if (at < text.length && text !== "\r") this.#halfPing = false;
+      const headEnd = text.indexOf(END_OF_HEADERS, at);
+      if ((headEnd === -1 ? text.length : headEnd) - at > this.headBytesMax) return unusable("too-large");
+      if (headEnd === -1) break;
       const bodyBytes = contentLengthOf(text, at, headEnd);
-      if (typeof bodyBytes === "string") return unusable(bodyBytes);
+      if (typeof bodyBytes === "string") return unusable(bodyBytes, text.slice(at, headEnd + 4));
       const end = headEnd + 4 + bodyBytes;
       if (end - at > this.messageBytesMax) return unusable("too-large");
       if (text.length < end) {
@@ -101,8 +115,8 @@ export class MessageStream {
   }
 }
 
-const unusable = (fault: StreamFault["fault"]): Outcome<StreamPart, StreamFault> =>
-  fail({ code: "sip.stream-unusable", fault });
+const unusable = (fault: StreamFault["fault"], head?: string): Outcome<StreamPart, StreamFault> =>
+  fail({ code: "sip.stream-unusable", fault, ...(head === undefined ? {} : { head }) });
 
 /** Case, compact form and folding as anywhere. Two of them, and nobody knows where the next message begins. */
 function contentLengthOf(text: string, from: number, headEnd: number): number | StreamFault["fault"] {

@@ -1,0 +1,188 @@
+// SIP over WebSocket, plain and secure: RFC 7118. One message per frame; clients cannot be dialled.
+
+import { isUtf8 } from "node:buffer";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import type { OpenTransport, SipReceiver } from "../boundary/sip-transport.ts";
+import type { Flow, ListenPoint } from "../core/flow.ts";
+import { type ConnectionLimits, UPGRADE_HEAD_BYTES_MAX } from "../core/limits.ts";
+import { Acceptor } from "./acceptor.ts";
+import { Connection, ConnectionTransport } from "./connections.ts";
+import { peerIdentities, type TlsIdentity } from "./tls-identity.ts";
+
+export interface WebSocketSettings {
+  /** Pages whose scripts may connect: "https://phone.example". undefined: any. Who is no browser has none to name. */
+  readonly origins?: readonly string[];
+}
+
+/** @param identity undefined: without TLS */
+export const openWebSockets =
+  (limits: ConnectionLimits, settings: WebSocketSettings, identity?: TlsIdentity): OpenTransport =>
+  async (asked, receiver) => {
+    const acceptor = await Acceptor.open(asked, limits, receiver);
+    return new WebSockets(acceptor, receiver, limits, settings, identity);
+  };
+
+class WebSocketConnection extends Connection {
+  readonly socket: WebSocket;
+
+  constructor(socket: WebSocket, flow: Flow & { readonly connection: string }, point: ListenPoint) {
+    super(flow, point, undefined, performance.now());
+    this.socket = socket;
+  }
+
+  get backlogBytes(): number {
+    return this.socket.bufferedAmount;
+  }
+
+  write(text: string): void {
+    const bytes = Buffer.from(text, "latin1");
+    // A text frame must be UTF-8 (RFC 6455 §5.6): a browser would drop the connection over one that is not.
+    this.socket.send(bytes, { binary: !isUtf8(bytes) }, () => {});
+  }
+
+  ping(): void {
+    this.socket.ping(undefined, undefined, () => {});
+  }
+
+  end(): void {
+    this.socket.close(1001);
+  }
+
+  destroy(): void {
+    this.socket.terminate();
+  }
+}
+
+class WebSockets extends ConnectionTransport {
+  readonly #http: Server;
+  readonly #upgrades: WebSocketServer;
+  readonly #origins: ReadonlySet<string> | undefined;
+
+  constructor(
+    acceptor: Acceptor,
+    receiver: SipReceiver,
+    limits: ConnectionLimits,
+    settings: WebSocketSettings,
+    identity: TlsIdentity | undefined,
+  ) {
+    super(acceptor, receiver, limits);
+    this.#origins = settings.origins === undefined ? undefined : new Set(settings.origins);
+    const http = {
+      maxHeaderSize: UPGRADE_HEAD_BYTES_MAX,
+      headersTimeout: limits.handshakeMs,
+      requestTimeout: limits.handshakeMs,
+      connectionsCheckingInterval: Math.min(1_000, limits.handshakeMs),
+      keepAliveTimeout: 1,
+    };
+    if (identity === undefined) this.#http = createServer(http);
+    else {
+      const secure = createSecureServer({
+        ...http,
+        ...identity.serverOptions(),
+        handshakeTimeout: limits.handshakeMs,
+      });
+      identity.serves(secure);
+      secure.on("tlsClientError", (error: NodeJS.ErrnoException, socket) =>
+        this.#fault("tls-handshake", socket.remoteAddress, error.code ?? "unknown"),
+      );
+      this.#http = secure as unknown as Server;
+    }
+    this.#upgrades = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false, // its memory per connection is a hundred times that of the connection
+      maxPayload: limits.messageBytesMax,
+      handleProtocols: (offered) => (offered.has("sip") ? "sip" : false),
+    });
+    this.#http.on("request", (_request, response) => {
+      response.writeHead(426, { upgrade: "websocket", connection: "close", "content-length": 0 });
+      response.end();
+    });
+    this.#http.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      this.#fault("upgrade", "remoteAddress" in socket ? String(socket.remoteAddress) : "", error.code ?? "unknown");
+      socket.destroy();
+    });
+    this.#http.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
+    this.acceptor.onSocket = (socket) => this.#http.emit("connection", socket);
+  }
+
+  #fault(fault: string, address: string | undefined, because: string): void {
+    this.receiver.onStreamFault(fault, this.point, { address: address ?? "", because });
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const refused = this.#refuses(request);
+    if (refused !== undefined) {
+      this.#fault("upgrade", request.socket.remoteAddress, refused.because);
+      socket.on("error", () => {});
+      socket.end(`HTTP/1.1 ${refused.status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      return;
+    }
+    this.#upgrades.handleUpgrade(request, socket, head, (accepted) => this.#accepted(accepted, request));
+  }
+
+  #refuses({ headers, socket }: IncomingMessage): { readonly status: string; readonly because: string } | undefined {
+    // RFC 7118 §4.1: both sides must name it.
+    const offered = (headers["sec-websocket-protocol"] ?? "").split(",").map((word) => word.trim());
+    if (!offered.includes("sip")) return { status: "400 Bad Request", because: "subprotocol" };
+    const { origin } = headers;
+    if (origin !== undefined && this.#origins !== undefined && !this.#origins.has(origin))
+      return { status: "403 Forbidden", because: "origin" };
+    if ("getPeerX509Certificate" in socket && peerIdentities(socket as TLSSocket) === "unproven")
+      return { status: "403 Forbidden", because: "client-certificate" };
+    return undefined;
+  }
+
+  #accepted(socket: WebSocket, { socket: stream }: IncomingMessage): void {
+    const { remoteAddress: address, remotePort: port = 0 } = stream;
+    if (address === undefined) {
+      socket.terminate();
+      return;
+    }
+    stream.setTimeout(0);
+    const proven = "getPeerX509Certificate" in stream ? peerIdentities(stream as TLSSocket) : undefined;
+    const flow = {
+      pointId: this.point.id,
+      transport: this.point.transport,
+      address,
+      port,
+      connection: this.nextId(),
+      ...(proven === undefined || proven === "unproven" ? {} : { peerIdentities: proven }),
+    };
+    const connection = new WebSocketConnection(socket, flow, this.point);
+    this.add(connection);
+    socket.on("error", (error: NodeJS.ErrnoException) => this.#fault("frame", address, error.code ?? "unknown"));
+    socket.on("close", () => this.removed(connection));
+    socket.on("pong", () => this.heard(connection));
+    socket.on("ping", () => this.heard(connection));
+    socket.on("message", (data) => this.#read(connection, data));
+  }
+
+  #read(connection: WebSocketConnection, data: RawData): void {
+    this.heard(connection);
+    // binaryType is "nodebuffer": one Buffer, however many fragments it came in.
+    const text = Buffer.isBuffer(data) ? data.toString("latin1") : "";
+    if (text === "\r\n\r\n")
+      connection.write("\r\n"); // as on streams: browsers' libraries ping like this
+    else if (text !== "\r\n") this.deliver(connection, text);
+  }
+
+  /** A browser does not listen. RFC 7118 §5.4. */
+  protected dial(): undefined {
+    return undefined;
+  }
+
+  protected override pings(): boolean {
+    return true;
+  }
+
+  override async stop(): Promise<void> {
+    await super.stop();
+    this.#http.close();
+    this.#upgrades.close();
+  }
+}
