@@ -50,6 +50,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         ringingMs: config.ringingMs,
         orphanGraceMs: config.orphanGraceMs,
         nextTargetAfterMs: config.nextTargetAfterMs,
+        orphanByesPerSecond: config.orphanByesPerSecond,
+        returnWaitMs: Math.min(config.returnWaitMs, 32 * config.t1Ms),
       },
     },
     clock: systemClock,

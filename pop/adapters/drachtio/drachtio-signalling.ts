@@ -30,6 +30,8 @@ interface SrfInternals {
   readonly app: {
     readonly client: {
       _getDefaultSocket(): unknown;
+      /** Said with every hello. */
+      tags: readonly string[];
       readonly wp: EventEmitter & { send(socket: unknown, frame: string): string };
     };
   };
@@ -66,6 +68,8 @@ const OTHER_METHODS = ["register", "message", "subscribe", "publish", "notify", 
 const RECONNECT_WAIT_MS_MAX = 1_000;
 /** Re-offers of one call that wait for an answer: RFC 3261 §14.1 allows one a side. */
 const REOFFERS_MAX = 2;
+/** Names us to our sip-server: whoever says it again gets the dialogs that belonged to it. */
+const instanceTag = (): string => `instance:${newId(Date.now(), systemRng)}`;
 
 export class DrachtioSignalling implements SipSignalling {
   readonly #settings: DrachtioSettings;
@@ -97,7 +101,8 @@ export class DrachtioSignalling implements SipSignalling {
       });
     const { host: address, port, secret } = this.#settings;
     // Not awaited: a server that is not there yet is dialled again and again, and /readyz says so meanwhile.
-    srf.connect({ host: address, port, secret, reconnect: { retryMaxDelay: RECONNECT_WAIT_MS_MAX } } as Srf.SrfConfig);
+    const reconnect = { retryMaxDelay: RECONNECT_WAIT_MS_MAX };
+    srf.connect({ host: address, port, secret, tags: [instanceTag()], reconnect } as Srf.SrfConfig);
     this.#guardFrames();
   }
 
@@ -266,6 +271,8 @@ export class DrachtioSignalling implements SipSignalling {
     this.#up = false;
     if (this.#closing || !wasUp) return;
     this.#log.error("sip-server.lost", { calls: this.#calls.size });
+    // These calls end here and now: under another name, sip-server does not give their dialogs back but hangs them up.
+    (this.#srf as unknown as SrfInternals).app.client.tags = [instanceTag()];
     for (const call of [...this.#calls.keys()]) this.#tell(call, { kind: "signalling-lost", code: "sip.server-away" });
   }
 

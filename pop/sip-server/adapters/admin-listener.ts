@@ -46,6 +46,7 @@ function serve(socket: Socket, id: string, host: ApplicationHost, limits: AdminL
   let unsent = "";
   const link: ApplicationLink = {
     id,
+    address: socket.remoteAddress ?? "",
     get open() {
       return !socket.destroyed && socket.writable;
     },

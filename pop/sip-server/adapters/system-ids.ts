@@ -22,4 +22,5 @@ export const systemIds: Ids = {
   tag: () => chance(16),
   branch: () => MAGIC_COOKIE + chance(24),
   callId: () => randomUUID(),
+  chance: () => Number.parseInt(chance(8), 16) / 2 ** 32,
 };

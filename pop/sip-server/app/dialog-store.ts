@@ -1,23 +1,25 @@
 // Owns every dialog: by the application's name for it and by what a peer's message says.
+// What an entry holds while the dialog is idle is plain and small; what hangs on it for a while are references to drivers.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
 import type { AcceptedInviteState } from "../core/dialog/accepted-invite.ts";
 import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
 import type { Flow } from "../core/flow.ts";
 import type { SipRequest } from "../core/message/message.ts";
-
-/** Our ACK to a 2xx, kept to answer copies of that 2xx. RFC 3261 §13.2.2.4. */
-export interface SentAck {
-  readonly cseq: number;
-  readonly ack: SipRequest;
-  readonly flow: Flow;
-}
+import type { Owner } from "./owners.ts";
 
 /** A 2xx the application has yet to acknowledge. */
 export interface UnacknowledgedInvite {
   readonly invite: SipRequest;
   /** The call is acknowledged only to be ended, for this reason. */
   readonly endBecause: string | undefined;
+  /** Whoever hears copies of that 2xx, and answers them with the ACK. RFC 3261 §13.2.2.4. */
+  readonly keeper: AckKeeper;
+}
+
+export interface AckKeeper {
+  keepAck(entry: DialogEntry, ack: SipRequest, flow: Flow): void;
+  /** The application has lost its connection before it acknowledged. */
+  expectOwner(): void;
 }
 
 export interface Acceptance {
@@ -31,27 +33,35 @@ export interface Acceptance {
   over(): void;
 }
 
+/** A request of the application that may not leave yet. */
+export interface HeldRequest {
+  release(): void;
+}
+
 /** One dialog and what hangs on it. */
 export interface DialogEntry {
   dialog: Dialog;
-  owner: ApplicationLink;
-  /** Our latest 2xx to an INVITE, and whether its ACK has come. */
+  owner: Owner;
+  /** Our 2xx to an INVITE, until its ACK. */
   acceptance: Acceptance | undefined;
   unacknowledged: UnacknowledgedInvite | undefined;
-  ack: SentAck | undefined;
   /** An INVITE of ours inside the dialog has no final response yet. */
   invitingOut: boolean;
   /** An INVITE of the peer has no final response yet. */
   invitingIn: boolean;
   /** Highest RSeq of the peer that went up. RFC 3262 §4. */
   rseq: number;
-  /** BYEs of the application that wait for the ACK to our 2xx: §15 forbids them earlier. One, unless it repeats itself. */
-  readonly heldByes: (() => void)[];
+  /** The BYE of the application that waits for the ACK to our 2xx: §15 forbids it earlier. */
+  heldBye: HeldRequest | undefined;
+  /** A BYE of ours is out: nothing new begins in here. RFC 5407 §3.2. */
+  ending: boolean;
 }
 
 export class DialogStore {
   /** Early forks share the application's name: the entry found by it is the latest, or the confirmed one. */
   readonly #byId = new Map<string, DialogEntry>();
+  /** Names that several entries have. */
+  readonly #forks = new Map<string, DialogEntry[]>();
   readonly #byKey = new Map<string, DialogEntry>();
   readonly dialogsMax: number;
 
@@ -67,30 +77,51 @@ export class DialogStore {
     return this.#byKey.size >= this.dialogsMax;
   }
 
-  add(dialog: Dialog, owner: ApplicationLink): DialogEntry {
+  add(dialog: Dialog, owner: Owner): DialogEntry {
     const entry: DialogEntry = {
       dialog,
       owner,
       acceptance: undefined,
       unacknowledged: undefined,
-      ack: undefined,
       invitingOut: false,
       invitingIn: false,
       rseq: 0,
-      heldByes: [],
+      heldBye: undefined,
+      ending: false,
     };
+    this.put(entry);
+    return entry;
+  }
+
+  put(entry: DialogEntry): void {
+    const { dialog } = entry;
     this.#byKey.set(keyOf(dialog), entry);
     const known = this.#byId.get(dialog.id);
     if (known === undefined || known.dialog.phase !== "confirmed") this.#byId.set(dialog.id, entry);
-    return entry;
+    if (known === undefined) return;
+    const forks = this.#forks.get(dialog.id);
+    if (forks === undefined) this.#forks.set(dialog.id, [known, entry]);
+    else forks.push(entry);
   }
 
   byId(id: string): DialogEntry | undefined {
     return this.#byId.get(id);
   }
 
+  /** Every dialog that goes by this name: more than one while an INVITE has forked. */
+  forksOf(id: string): readonly DialogEntry[] {
+    const forks = this.#forks.get(id);
+    if (forks !== undefined) return forks;
+    const entry = this.#byId.get(id);
+    return entry === undefined ? [] : [entry];
+  }
+
   byKey(callId: string, localTag: string, remoteTag: string): DialogEntry | undefined {
     return this.#byKey.get(dialogKey(callId, localTag, remoteTag));
+  }
+
+  byKeyText(key: string): DialogEntry | undefined {
+    return this.#byKey.get(key);
   }
 
   /** This fork is the one the application means from now on. */
@@ -102,13 +133,24 @@ export class DialogStore {
   remove(entry: DialogEntry): void {
     entry.dialog = { ...entry.dialog, phase: "terminated" };
     const key = keyOf(entry.dialog);
+    const { id } = entry.dialog;
     if (this.#byKey.get(key) === entry) this.#byKey.delete(key);
-    if (this.#byId.get(entry.dialog.id) === entry) this.#byId.delete(entry.dialog.id);
+    const forks = this.#forks.get(id)?.filter((other) => other !== entry);
+    if (forks !== undefined && forks.length > 1) this.#forks.set(id, forks);
+    else this.#forks.delete(id);
+    if (this.#byId.get(id) !== entry) return;
+    const left = forks?.at(-1);
+    if (left === undefined) this.#byId.delete(id);
+    else this.#byId.set(id, left);
   }
 
-  *ownedBy(link: ApplicationLink): Iterable<DialogEntry> {
-    for (const entry of this.#byKey.values()) if (entry.owner === link) yield entry;
+  entries(): Iterable<DialogEntry> {
+    return this.#byKey.values();
+  }
+
+  *ownedBy(owner: Owner): Iterable<DialogEntry> {
+    for (const entry of this.#byKey.values()) if (entry.owner === owner) yield entry;
   }
 }
 
-const keyOf = (dialog: Dialog): string => dialogKey(dialog.callId, dialog.localTag, dialog.remoteTag);
+export const keyOf = (dialog: Dialog): string => dialogKey(dialog.callId, dialog.localTag, dialog.remoteTag);

@@ -28,6 +28,8 @@ import { DialogStore } from "./dialog-store.ts";
 import type { Latency } from "./latency.ts";
 import { MessageCounts } from "./message-counts.ts";
 import { NextHops } from "./next-hops.ts";
+import { Orphans } from "./orphans.ts";
+import { type Owner, Owners } from "./owners.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
@@ -75,6 +77,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
   readonly #applications = new Applications();
+  readonly #owners: Owners;
+  readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
   readonly #server: UserAgentServer;
   #sources: BlockList | undefined;
@@ -117,9 +121,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       transactions: this.#transactions,
       nextHops: new NextHops(shell),
     });
-    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests };
-    this.#client = new UserAgentClient(common);
-    this.#server = new UserAgentServer({ ...common, applications: this.#applications, client: this.#client });
+    const owners = new Owners(clock, settings.limits);
+    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners };
+    const client = new UserAgentClient({ ...common, onOwnerBack: (owner) => this.#onOwnerBack(owner) });
+    const orphans = new Orphans(shell, this.#dialogs, owners, client);
+    this.#owners = owners;
+    this.#client = client;
+    this.#orphans = orphans;
+    this.#server = new UserAgentServer({ ...common, applications: this.#applications, orphans, client });
   }
 
   get facts() {
@@ -303,6 +312,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       const hostPorts = this.#points.map((point) => point.id).join(",");
       const localHostPorts = this.#points.map((p) => `${p.transport}/${p.address}:${p.port}`).join(",");
       link.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
+      const { owner, isBack } = this.#owners.authenticated(link, command.tags);
+      if (isBack) {
+        this.#parts.log.info("application.returned", { link: link.id, owner: owner.id });
+        owner.back(link); // after the hello: what waited for it goes out now
+        this.#onOwnerBack(owner);
+      }
       return;
     }
     // The C++ server lets a stranger ping and route; we do not.
@@ -331,10 +346,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
         this.#tellSources(link, id, command.id, command.allow);
         break;
       case "send-request":
-        this.#client.request(link, command);
+        this.#client.request(this.#owners.of(link), command);
         break;
       case "send-response":
-        this.#server.respond(link, command);
+        this.#server.respond(this.#owners.of(link), command);
         break;
     }
   }
@@ -344,8 +359,25 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#applications.close(link);
     if (!wasAuthenticated) return;
     this.#parts.log.info("application.disconnected", { link: link.id });
-    this.#server.onLinkClosed(link);
-    this.#client.onLinkClosed(link);
+    const { away, givenUp } = this.#owners.closed(link);
+    for (const owner of away) this.#onOwnerAway(owner);
+    for (const owner of givenUp) this.#orphans.giveUp(owner);
+  }
+
+  #onOwnerAway(owner: Owner): void {
+    const [first] = this.#dialogs.ownedBy(owner);
+    if (first === undefined && !this.#server.isOwing(owner) && !this.#client.isOwing(owner)) {
+      this.#owners.forget(owner);
+      return;
+    }
+    this.#server.onOwnerMoved(owner);
+    this.#client.onOwnerAway(owner);
+    this.#orphans.begin(owner);
+  }
+
+  #onOwnerBack(owner: Owner): void {
+    this.#orphans.end(owner);
+    this.#server.onOwnerMoved(owner);
   }
 
   #tellSources(link: ApplicationLink, id: string, commandId: string, allow: readonly string[]): void {

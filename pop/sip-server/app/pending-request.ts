@@ -1,10 +1,11 @@
 // A request of the network that an application has yet to answer.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as reliable from "../core/dialog/reliable-provisional.ts";
+import type { ResponseDraft } from "../core/drachtio/command.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import type { SipRequest, SipResponse } from "../core/message/message.ts";
 import type { DialogEntry } from "./dialog-store.ts";
+import type { Owner } from "./owners.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { ServerTransaction } from "./transaction-layer.ts";
@@ -14,10 +15,19 @@ export interface PendingFacts {
   readonly request: SipRequest;
   readonly from: Flow;
   readonly point: ListenPoint;
-  readonly link: ApplicationLink;
+  readonly link: Owner;
   /** In a dialog: its entry. Otherwise undefined until a tagged provisional makes one. */
   readonly entry: DialogEntry | undefined;
 }
+
+/** A 2xx of the application that may not leave yet. */
+export interface HeldResponse {
+  readonly commandId: string;
+  readonly draft: ResponseDraft;
+}
+
+/** Who did not react: the application, or the peer to a reliable provisional. */
+export type Silence = "no-answer" | "no-prack";
 
 /** RFC 3261 §13.3.1.1: a proxy gives up after three minutes without a provisional. */
 const REMIND_MS = 60_000;
@@ -26,7 +36,7 @@ export class PendingRequest implements TimerOwner {
   readonly facts: PendingFacts;
   readonly timers: NamedTimers;
   readonly #shell: Shell;
-  readonly #onSilence: (pending: PendingRequest) => void;
+  readonly #onSilence: (pending: PendingRequest, because: Silence) => void;
   entry: DialogEntry | undefined;
   /** Set right after construction: the transaction's user needs us first. */
   transaction: ServerTransaction | undefined;
@@ -34,12 +44,14 @@ export class PendingRequest implements TimerOwner {
   localTag: string;
   /** The dialog was made by this very request. */
   readonly startsDialog: boolean;
+  /** RFC 3262 §3: it waits for the PRACK of a 1xx that carries a description. */
+  held: HeldResponse | undefined;
   #reliable: reliable.ReliableState;
   #provisional: SipResponse | undefined;
   readonly #openedMs: number;
   #isAnswered = false;
 
-  constructor(shell: Shell, facts: PendingFacts, onSilence: (pending: PendingRequest) => void) {
+  constructor(shell: Shell, facts: PendingFacts, onSilence: (pending: PendingRequest, because: Silence) => void) {
     this.#shell = shell;
     this.facts = facts;
     this.#onSilence = onSilence;
@@ -50,9 +62,15 @@ export class PendingRequest implements TimerOwner {
     this.#openedMs = shell.clock.nowMs();
     // RFC 3262 §3: any number from 1 to 2^31 - 1 may come first.
     this.#reliable = reliable.start(0);
-    const { unansweredInviteT1s, unansweredT1s } = shell.limits;
-    const t1s = facts.request.method === "INVITE" ? unansweredInviteT1s : unansweredT1s;
-    this.timers.start("silence", t1s * shell.timing.t1Ms);
+    this.attend();
+  }
+
+  /** How long an answer may take from now on: an application that is away is waited for only a while. */
+  attend(): void {
+    const { unansweredInviteT1s, unansweredT1s, ringingMs, returnWaitMs } = this.#shell.limits;
+    const t1s = this.isInvite ? unansweredInviteT1s : unansweredT1s;
+    const patienceMs = this.#provisional === undefined ? t1s * this.#shell.timing.t1Ms : ringingMs;
+    this.timers.start("silence", this.facts.link.open ? patienceMs : Math.min(returnWaitMs, patienceMs));
   }
 
   get isInvite(): boolean {
@@ -69,7 +87,7 @@ export class PendingRequest implements TimerOwner {
   /** The application has reacted: from now on it may ring for as long as ringing may last. */
   rings(provisional: SipResponse): void {
     this.#provisional = provisional;
-    this.timers.start("silence", this.#shell.limits.ringingMs);
+    this.attend();
     if (this.isInvite) this.timers.start("remind", REMIND_MS);
   }
 
@@ -92,7 +110,7 @@ export class PendingRequest implements TimerOwner {
           this.timers.stop(effect.timer);
           break;
         case "give-up":
-          this.#onSilence(this);
+          this.#onSilence(this, "no-prack");
           break;
       }
     }
@@ -103,8 +121,14 @@ export class PendingRequest implements TimerOwner {
     return this.#reliable.name === "waiting" && this.#reliable.rseq === rseq;
   }
 
+  /** A reliable 1xx with a description is out, or waits to go, and has no PRACK: no 2xx may pass it. RFC 3262 §3. */
+  get owesPrackOfDescription(): boolean {
+    const state = this.#reliable;
+    return state.name === "waiting" && [state.response, ...state.queued].some(({ body }) => body !== "");
+  }
+
   onTimer(name: string): void {
-    if (name === "silence") this.#onSilence(this);
+    if (name === "silence") this.#onSilence(this, "no-answer");
     else if (name === "remind" && this.#provisional !== undefined) {
       this.transaction?.respond(this.#provisional);
       this.timers.start("remind", REMIND_MS);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { SimWorld } from "../../../kernel/sim/world.ts";
 import { NamedTimers, TimerWheel } from "./timer-wheel.ts";
 
 /** A clock moved by hand, and an alarm that rings when it is passed. */
@@ -119,4 +120,31 @@ test("by name: starting again replaces, stopping all leaves none", () => {
   runUntil(2_000);
   assert.deepEqual(seen, ["B"]);
   assert.equal(wheel.size, 0);
+});
+
+test("what is started after everything has been stopped neither fires nor arms the alarm", () => {
+  const world = new SimWorld(1);
+  let alarms = 0;
+  const alarm = {
+    set: (afterMs: number, ring: () => void) => {
+      alarms++;
+      world.after(afterMs, ring);
+    },
+    clear: () => {},
+  };
+  const wheel = new TimerWheel(world, alarm, (error) => assert.fail(String(error)));
+  const fired: string[] = [];
+  const owner = {
+    onTimer: (name: string) => {
+      fired.push(name);
+      wheel.stopAll();
+      wheel.start(owner, "late", 10);
+    },
+  };
+  wheel.start(owner, "first", 10);
+  world.runFor(1_000);
+  assert.deepEqual({ fired, alarms, size: wheel.size }, { fired: ["first"], alarms: 1, size: 0 });
+  wheel.stop(wheel.start(owner, "later still", 10));
+  world.runFor(1_000);
+  assert.deepEqual({ fired, alarms, size: wheel.size }, { fired: ["first"], alarms: 1, size: 0 });
 });

@@ -37,6 +37,7 @@ export class TimerWheel {
   #alarmTick = Number.POSITIVE_INFINITY;
   #size = 0;
   #ringing = false;
+  #stopped = false;
 
   /** @param failed told when an owner throws: its bug must not keep other timers from firing */
   constructor(clock: Clock, alarm: Alarm, failed: (error: unknown) => void) {
@@ -52,6 +53,7 @@ export class TimerWheel {
 
   start(owner: TimerOwner, name: string, afterMs: number): WheelTimer {
     const dueTick = Math.max(this.#doneTick + 1, Math.ceil((this.#clock.nowMs() + afterMs) / TICK_MS));
+    if (this.#stopped) return { owner, name, dueTick, previous: undefined, next: undefined, running: false };
     const slot = dueTick % SLOTS;
     const head = this.#slots[slot];
     const timer: WheelTimer = { owner, name, dueTick, previous: undefined, next: head, running: true };
@@ -104,11 +106,14 @@ export class TimerWheel {
     }
     this.#doneTick = nowTick;
     this.#ringing = false;
+    if (this.#stopped) return;
     const next = this.#nextTick();
     if (next !== undefined) this.#setAlarm(next);
   }
 
+  /** For good: what is started after this never fires, so that nothing keeps a process that stops. */
   stopAll(): void {
+    this.#stopped = true;
     this.#slots.fill(undefined);
     this.#used.fill(0);
     this.#size = 0;

@@ -1,6 +1,5 @@
 // Requests of applications, and the network's answers to them. RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as cancellation from "../core/dialog/cancellation.ts";
 import {
   addressing,
@@ -28,7 +27,8 @@ import {
   DEAF,
   type NextHop,
 } from "./client-requests.ts";
-import type { DialogEntry, DialogStore } from "./dialog-store.ts";
+import type { AckKeeper, DialogEntry, DialogStore, HeldRequest } from "./dialog-store.ts";
+import type { Owner, Owners } from "./owners.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { Failed, TransactionLayer } from "./transaction-layer.ts";
@@ -43,6 +43,9 @@ export interface UserAgentClientParts {
   readonly transactions: TransactionLayer;
   readonly dialogs: DialogStore;
   readonly requests: ClientRequests;
+  readonly owners: Owners;
+  /** An owner thought to be away has shown itself. */
+  onOwnerBack(owner: Owner): void;
 }
 
 export class UserAgentClient {
@@ -50,6 +53,8 @@ export class UserAgentClient {
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
   readonly #requests: ClientRequests;
+  readonly #owners: Owners;
+  readonly #onOwnerBack: (owner: Owner) => void;
   /** By the application's name; CANCEL looks here. */
   readonly #calls = new Map<string, ClientCall>();
 
@@ -58,6 +63,8 @@ export class UserAgentClient {
     this.#transactions = parts.transactions;
     this.#dialogs = parts.dialogs;
     this.#requests = parts.requests;
+    this.#owners = parts.owners;
+    this.#onOwnerBack = (owner) => parts.onOwnerBack(owner);
   }
 
   get callCount(): number {
@@ -65,7 +72,7 @@ export class UserAgentClient {
   }
 
   /** An application asks: the order of these rules is drachtio's. */
-  request(link: ApplicationLink, command: SendRequest): void {
+  request(link: Owner, command: SendRequest): void {
     const { transactionId, draft } = command;
     if (command.dialogId !== "") this.#inDialog(link, command);
     else if (transactionId !== "" && draft.method === "CANCEL") this.#cancel(link, command);
@@ -74,7 +81,7 @@ export class UserAgentClient {
     else this.#outOfDialog(link, command);
   }
 
-  #outOfDialog(link: ApplicationLink, command: SendRequest): void {
+  #outOfDialog(link: Owner, command: SendRequest): void {
     const { draft, routeUrl } = command;
     if (this.#transactions.full || this.#dialogs.full) {
       this.#nok(link, command.id, "Server error: too many transactions or dialogs");
@@ -103,20 +110,27 @@ export class UserAgentClient {
     });
   }
 
-  #inDialog(link: ApplicationLink, command: SendRequest): void {
-    const entry = this.#dialogs.byId(command.dialogId);
+  #inDialog(link: Owner, command: SendRequest): void {
     const { method } = command.draft;
+    const entry = method === "PRACK" ? this.#forkToPrack(command) : this.#dialogs.byId(command.dialogId);
     if (entry === undefined) {
       this.#nok(link, command.id, method === "ACK" ? ACK_IS_OURS : NO_DIALOG);
       return;
     }
     // An application that lost its connection speaks for its dialogs again once it uses them.
-    if (!entry.owner.open) entry.owner = link;
+    if (!entry.owner.open && this.#owners.claim(entry.owner, link)) this.#onOwnerBack(entry.owner);
+    entry.owner.isUnproven = false;
     if (method === "ACK") this.#acknowledge(link, command, entry);
     else this.#requestInDialog(link, command.id, command.draft, entry);
   }
 
-  #requestInDialog(link: ApplicationLink, commandId: string, draft: RequestDraft, entry: DialogEntry): void {
+  /** Forks share their name: the one whose reliable 1xx has this number is meant. RFC 3262 §7.2. */
+  #forkToPrack({ dialogId, draft }: SendRequest): DialogEntry | undefined {
+    const rseq = Number.parseInt(headerValue(draft, "rack") ?? "", 10);
+    return this.#dialogs.forksOf(dialogId).findLast((fork) => fork.rseq === rseq) ?? this.#dialogs.byId(dialogId);
+  }
+
+  #requestInDialog(link: Owner, commandId: string, draft: RequestDraft, entry: DialogEntry): void {
     this.#requests.locate(this.#nextHop(entry.dialog), (located) => {
       if (!located.ok) {
         this.#nok(link, commandId, located.failure.reason);
@@ -140,14 +154,18 @@ export class UserAgentClient {
       const call = this.#open(link, prepared.value, entry);
       this.#echo(link, commandId, request, call.transactionId, point);
       if (request.method === "INVITE") {
-        // §14.1: one INVITE at a time in a dialog, whoever sends it.
-        if (entry.invitingOut || entry.invitingIn) return call.answerLocally(491);
+        // §14.1: one INVITE at a time in a dialog, whoever sends it, up to its ACK.
+        if (entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined) return call.answerLocally(491);
         entry.invitingOut = true;
         call.holdsInviting = true;
       }
-      const isEarlyBye = request.method === "BYE" && entry.acceptance?.state === "waiting";
-      if (isEarlyBye) entry.heldByes.push(() => call.start());
-      else call.start();
+      if (request.method === "BYE" && entry.acceptance?.state === "waiting") {
+        if (entry.heldBye !== undefined) return call.answerLocally(491); // one is enough
+        entry.heldBye = call;
+        return;
+      }
+      if (request.method === "BYE") entry.ending = true;
+      call.start();
     });
   }
 
@@ -170,7 +188,7 @@ export class UserAgentClient {
   }
 
   /** ACK to a 2xx: §13.2.2.4. Its own request, on its own branch, with the INVITE's number and credentials. */
-  #acknowledge(link: ApplicationLink, command: SendRequest, entry: DialogEntry): void {
+  #acknowledge(link: Owner, command: SendRequest, entry: DialogEntry): void {
     const waiting = entry.unacknowledged;
     if (waiting === undefined) {
       this.#nok(link, command.id, ACK_IS_OURS);
@@ -200,14 +218,12 @@ export class UserAgentClient {
         : located;
       if (!prepared.ok) return done(undefined);
       entry.unacknowledged = undefined;
-      prepared.value.transmit((request, flow) => {
-        entry.ack = { cseq, ack: request, flow };
-      });
+      prepared.value.transmit((request, flow) => unacknowledged.keeper.keepAck(entry, request, flow));
       done(prepared.value);
     });
   }
 
-  #cancel(link: ApplicationLink, command: SendRequest): void {
+  #cancel(link: Owner, command: SendRequest): void {
     const call = this.#calls.get(command.transactionId);
     if (call === undefined || !call.isCancellable) {
       this.#nok(link, command.id, `unable to cancel unknown transaction id: ${command.transactionId}`);
@@ -220,7 +236,7 @@ export class UserAgentClient {
   }
 
   /** A BYE of ours; the application is told what we did. */
-  sendBye(entry: DialogEntry, why: string): void {
+  sendBye(entry: DialogEntry, why: string, isKnown = true): void {
     const { dialog, owner } = entry;
     const reason = header("Reason", "reason", `SIP;cause=200;text="${why}"`);
     const draft: RequestDraft = { method: "BYE", uri: dialog.remoteTarget, headers: [reason], body: "" };
@@ -235,59 +251,71 @@ export class UserAgentClient {
       entry.dialog = { ...entry.dialog, localSeq: cseq };
       prepared.value.start(DEAF);
       const text = this.#shell.textOf(request);
-      owner.send(report.unsolicited(this.#shell.ids.uuid(), this.#ownMeta(point, text.length), dialog.id, text));
+      const meta = this.#ownMeta(point, text.length);
+      if (isKnown) this.#tellUnsolicited(owner, report.unsolicited(this.#shell.ids.uuid(), meta, dialog.id, text));
     });
     this.#dialogs.remove(entry);
   }
 
-  /** The application has gone: its ringing calls are cancelled; its answered ones wait for it a while. */
-  onLinkClosed(link: ApplicationLink): void {
-    for (const call of [...this.#calls.values()])
-      if (call.link === link && call.request.method === "INVITE" && call.isCancellable)
-        call.cancel({ kind: "asked", headers: [] });
-    const timer = new OrphanTimer(this.#shell, () => this.#endOrphans(link));
-    for (const _entry of this.#dialogs.ownedBy(link)) {
-      timer.start();
-      return;
-    }
+  /** Its call is over: an application that is away learns it for as long as its dialogs would have waited for it. */
+  #tellUnsolicited(owner: Owner, payload: string): void {
+    if (owner.open) owner.send(payload);
+    else owner.keep(payload, this.#shell.limits.orphanGraceMs);
   }
 
-  #endOrphans(link: ApplicationLink): void {
-    for (const entry of [...this.#dialogs.ownedBy(link)]) {
-      this.#shell.counters.add("orphaned_dialogs_ended");
-      if (entry.dialog.phase === "confirmed") this.sendBye(entry, "application gone");
-      else this.#dialogs.remove(entry);
-    }
+  /** The application has lost its connection: what it should decide waits for it, for a while. */
+  onOwnerAway(owner: Owner): void {
+    for (const call of this.#calls.values()) if (call.link === owner) call.expectOwner();
+    for (const { unacknowledged } of this.#dialogs.ownedBy(owner)) unacknowledged?.keeper.expectOwner();
   }
 
-  #open(link: ApplicationLink, outgoing: ClientRequest, entry: DialogEntry | undefined): ClientCall {
-    const call = new ClientCall(this.#shell, this.#dialogs, link, outgoing, entry, {
-      ended: (transactionId) => this.#calls.delete(transactionId),
-      acknowledge: (answered) => this.#acknowledgeUnasked(answered, outgoing.request),
-      endFork: (fork) => this.#endFork(fork, outgoing.request),
-    });
+  isOwing(owner: Owner): boolean {
+    for (const call of this.#calls.values()) if (call.link === owner) return true;
+    return false;
+  }
+
+  /** The application is gone for good. */
+  endOrphan(entry: DialogEntry): void {
+    const { dialog, acceptance } = entry;
+    if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
+      entry.heldBye = { release: () => this.sendBye(entry, APPLICATION_GONE) }; // §15: after the ACK, or without it
+    else if (dialog.phase === "confirmed") this.sendBye(entry, APPLICATION_GONE);
+    else if (dialog.role === "uac") this.#cancelCallOf(entry);
+    else this.#dialogs.remove(entry); // its INVITE has its refusal already
+  }
+
+  #cancelCallOf({ dialog }: DialogEntry): void {
+    for (const call of this.#calls.values())
+      if (call.request.callId === dialog.callId && call.isCancellable) call.cancel({ kind: "asked", headers: [] });
+  }
+
+  #open(link: Owner, outgoing: ClientRequest, entry: DialogEntry | undefined): ClientCall {
+    const call = new ClientCall(this.#shell, this.#dialogs, link, outgoing, entry, this);
     this.#calls.set(call.transactionId, call);
     return call;
   }
 
-  /** A 2xx is acknowledged whatever became of the call; here the application has no dialog to do it in. */
-  #acknowledgeUnasked(entry: DialogEntry, invite: SipRequest): void {
-    entry.unacknowledged = { invite, endBecause: undefined };
+  // What a call of ours needs done.
+
+  ended({ transactionId }: ClientCall): void {
+    this.#calls.delete(transactionId);
+  }
+
+  /** A 2xx is acknowledged whatever became of the call; here the application does not. */
+  acknowledge(entry: DialogEntry, keeper: ClientCall): void {
+    entry.unacknowledged = { invite: keeper.request, endBecause: undefined, keeper };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
-    this.#sendAck(entry, draft, () => {});
+    this.#sendAck(entry, draft, NOTHING);
   }
 
   /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
-  #endFork(entry: DialogEntry, invite: SipRequest): void {
-    this.#acknowledgeUnasked(entry, invite);
+  endFork(entry: DialogEntry, keeper: ClientCall): void {
+    this.acknowledge(entry, keeper);
     this.#shell.counters.add("forks_ended");
-    const { owner } = entry;
-    entry.owner = MUTE; // the application never knew this one
-    this.sendBye(entry, "answered elsewhere");
-    entry.owner = owner;
+    this.sendBye(entry, "answered elsewhere", false); // the application never knew this one
   }
 
-  #echo(link: ApplicationLink, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
+  #echo(link: Owner, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
     const text = this.#shell.textOf(request);
     const meta = this.#ownMeta(point, text.length);
     link.send(report.requestSent(this.#shell.ids.uuid(), commandId, meta, transactionId, text));
@@ -298,25 +326,25 @@ export class UserAgentClient {
     return { source: "application", bytes, protocol: transport, address: bareHost(host), port, time };
   }
 
-  #nok(link: ApplicationLink, commandId: string, reason: string): void {
+  #nok(link: Owner, commandId: string, reason: string): void {
     link.send(report.refused(this.#shell.ids.uuid(), commandId, "NOK", reason));
   }
 }
 
-const MUTE: ApplicationLink = { id: "", open: false, send: () => {}, close: () => {} };
+const APPLICATION_GONE = "application gone";
 
 interface ClientCallUser {
-  ended(transactionId: string): void;
-  /** A 2xx to a re-INVITE came after the dialog's BYE. */
-  acknowledge(entry: DialogEntry): void;
-  /** A second 2xx, of another fork: the application has one dialog already. */
-  endFork(entry: DialogEntry): void;
+  ended(call: ClientCall): void;
+  /** A 2xx to a re-INVITE that the application can not acknowledge. */
+  acknowledge(entry: DialogEntry, call: ClientCall): void;
+  /** A 2xx whose dialog the application does not want, or never knew. */
+  endFork(entry: DialogEntry, call: ClientCall): void;
 }
 
 /** One request an application sent, until its final response (and, for an INVITE, the copies and forks of it). */
-class ClientCall implements TimerOwner, ClientRequestUser {
+class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldRequest {
   readonly transactionId: string;
-  readonly link: ApplicationLink;
+  readonly link: Owner;
   readonly #outgoing: ClientRequest;
   readonly #shell: Shell;
   readonly #dialogs: DialogStore;
@@ -331,11 +359,13 @@ class ClientCall implements TimerOwner, ClientRequestUser {
   #answered = false;
   /** It is the one INVITE of ours that its dialog may have under way. */
   holdsInviting = false;
+  /** Our ACKs, to answer copies of the 2xx they belong to: one per dialog that was answered. They go with the transaction. */
+  readonly #acks: { readonly entry: DialogEntry; readonly ack: SipRequest; readonly flow: Flow }[] = [];
 
   constructor(
     shell: Shell,
     dialogs: DialogStore,
-    link: ApplicationLink,
+    link: Owner,
     outgoing: ClientRequest,
     inside: DialogEntry | undefined,
     user: ClientCallUser,
@@ -367,6 +397,39 @@ class ClientCall implements TimerOwner, ClientRequestUser {
     this.#outgoing.start(this);
   }
 
+  /** A BYE that was held. */
+  release(): void {
+    if (this.#inside !== undefined) this.#inside.ending = true;
+    this.start();
+  }
+
+  keepAck(entry: DialogEntry, ack: SipRequest, flow: Flow): void {
+    const at = this.#acks.findIndex((kept) => kept.entry === entry);
+    this.#acks.splice(at === -1 ? this.#acks.length : at, 1, { entry, ack, flow });
+    this.#timers.stop("absence");
+  }
+
+  #repeatAck(entry: DialogEntry): boolean {
+    const sent = this.#acks.find((kept) => kept.entry === entry);
+    if (sent !== undefined) this.#shell.send(sent.ack, sent.flow, true, NOTHING);
+    return sent !== undefined;
+  }
+
+  /** The application is away: what waits for its word waits for a while. */
+  expectOwner(): void {
+    this.#timers.start("absence", this.#shell.limits.returnWaitMs);
+  }
+
+  /** It has not come back: nobody will say what to do with a phone that rings, or has just been answered. */
+  #onAbsence(): void {
+    if (this.link.open) return;
+    if (this.isCancellable && this.#inside === undefined) this.cancel({ kind: "asked", headers: [] });
+    const answered = this.#inside ?? this.#chosen;
+    if (answered?.unacknowledged?.keeper !== this) return;
+    if (answered === this.#inside) this.#user.acknowledge(answered, this);
+    else this.#user.endFork(answered, this);
+  }
+
   cancel(input: cancellation.CancellationInput): void {
     if (input.kind === "asked") this.#outgoing.settle();
     const { state, effects } = cancellation.step(this.#shell.timing, this.#cancellation, input);
@@ -390,8 +453,9 @@ class ClientCall implements TimerOwner, ClientRequestUser {
     }
   }
 
-  onTimer(): void {
-    this.cancel({ kind: "timer" });
+  onTimer(name: string): void {
+    if (name === "absence") this.#onAbsence();
+    else this.cancel({ kind: "timer" });
   }
 
   /** Nobody answered, or could: the application gets a response all the same. §8.1.3.1. */
@@ -437,17 +501,14 @@ class ClientCall implements TimerOwner, ClientRequestUser {
   #onAccepted(response: SipResponse, from: Flow): void {
     const entry = this.#entryFor(response, from);
     if (entry === undefined) return; // more forks than anybody has: their 2xx go unheard
-    if (entry.ack?.cseq === response.cseq.number) {
-      this.#shell.send(entry.ack.ack, entry.ack.flow, true, () => {});
-      return;
-    }
+    if (this.#repeatAck(entry)) return;
     if (this.#answered) {
-      if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry);
+      if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry, this);
       return; // a copy, and the application has not acknowledged yet
     }
     if (entry === this.#inside && entry.dialog.phase === "terminated") {
       this.#end(response);
-      this.#user.acknowledge(entry);
+      this.#user.acknowledge(entry, this);
       this.#deliver(response, from, entry.dialog.id);
       return;
     }
@@ -455,17 +516,16 @@ class ClientCall implements TimerOwner, ClientRequestUser {
     this.#dialogs.prefer(entry);
     entry.dialog = refreshed(confirmed(entry.dialog, response), response);
     this.#end(response);
-    entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response) };
-    if (!this.link.open) this.#user.endFork(entry);
-    else this.#deliver(response, from, entry.dialog.id);
+    entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
+    this.#deliver(response, from, entry.dialog.id);
+    if (!this.link.open) this.expectOwner();
   }
 
   /** A target we had given up answers with 2xx: as another fork would. §13.2.2.4. */
   onLateAnswer(response: SipResponse, from: Flow): void {
     const entry = this.#entryFor(response, from);
     if (entry === undefined || entry === this.#inside) return;
-    if (entry.ack?.cseq === response.cseq.number) this.#shell.send(entry.ack.ack, entry.ack.flow, true, () => {});
-    else this.#user.endFork(entry);
+    if (!this.#repeatAck(entry)) this.#user.endFork(entry, this);
   }
 
   /** A 2xx that is acknowledged only to be ended. */
@@ -495,9 +555,10 @@ class ClientCall implements TimerOwner, ClientRequestUser {
   /** A final response: what it means for the dialogs. */
   #end(response: SipResponse): void {
     this.#answered = true;
+    this.#timers.stop("absence");
     const { method } = this.request;
     const { status } = response;
-    this.#user.ended(this.transactionId);
+    this.#user.ended(this);
     if (method === "INVITE") {
       this.cancel({ kind: "final", success: status < 300 });
       // Other forks are forgotten: one that answers as well is acknowledged and ended.
@@ -511,6 +572,7 @@ class ClientCall implements TimerOwner, ClientRequestUser {
     if (inside !== undefined) {
       if (this.holdsInviting) inside.invitingOut = false;
       if (method === "BYE" && status !== 401 && status !== 407) this.#dialogs.remove(inside);
+      else if (method === "BYE") inside.ending = false; // the application tries again with its credentials
       if (status < 300 && refreshesTarget(method)) inside.dialog = refreshed(inside.dialog, response);
       if (method === "NOTIFY" && inside.dialog.usage === "SUBSCRIBE" && isLastNotify(this.request))
         this.#dialogs.remove(inside);
@@ -548,20 +610,4 @@ const FORKS_MAX = 16;
 const isLastNotify = (notify: SipRequest): boolean =>
   /^terminated/i.test(headerValue(notify, "subscription-state") ?? "");
 
-class OrphanTimer implements TimerOwner {
-  readonly #shell: Shell;
-  readonly #over: () => void;
-
-  constructor(shell: Shell, over: () => void) {
-    this.#shell = shell;
-    this.#over = over;
-  }
-
-  start(): void {
-    this.#shell.wheel.start(this, "orphans", this.#shell.limits.orphanGraceMs);
-  }
-
-  onTimer(): void {
-    this.#over();
-  }
-}
+const NOTHING = () => {};

@@ -1,6 +1,5 @@
 // Requests from the network, and the applications' answers to them. RFC 3261 §8.2, §9.2, §12.2.2, §13.3, §15.1.2.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as acceptedInvite from "../core/dialog/accepted-invite.ts";
 import {
   confirmed,
@@ -30,7 +29,9 @@ import type { Applications } from "./applications.ts";
 import { methodLabel } from "./counters.ts";
 import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
 import { Latency } from "./latency.ts";
-import { PendingRequest } from "./pending-request.ts";
+import type { Orphans } from "./orphans.ts";
+import type { Owner, Owners } from "./owners.ts";
+import { PendingRequest, type Silence } from "./pending-request.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { ServerTransaction, ServerUser, TransactionLayer } from "./transaction-layer.ts";
@@ -50,14 +51,13 @@ const DELIVERED = new Set([
 ]);
 /** They mean something only inside a dialog. */
 const NEEDS_DIALOG = new Set(["BYE", "UPDATE", "PRACK"]);
-/** RFC 3261 §14.2: a random 0 … 10 s; chance is not worth it for one header. */
-const RETRY_AFTER: readonly Header[] = [header("Retry-After", "retry-after", "5")];
-
 export interface UserAgentServerParts {
   readonly shell: Shell;
   readonly transactions: TransactionLayer;
   readonly dialogs: DialogStore;
   readonly applications: Applications;
+  readonly owners: Owners;
+  readonly orphans: Orphans;
   readonly client: UserAgentClient;
 }
 
@@ -68,6 +68,8 @@ export class UserAgentServer {
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
   readonly #applications: Applications;
+  readonly #owners: Owners;
+  readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
   readonly #pending = new Map<string, PendingRequest>();
   /** INVITEs under way, by their transaction: CANCEL looks here. */
@@ -78,6 +80,8 @@ export class UserAgentServer {
     this.#transactions = parts.transactions;
     this.#dialogs = parts.dialogs;
     this.#applications = parts.applications;
+    this.#owners = parts.owners;
+    this.#orphans = parts.orphans;
     this.#client = parts.client;
   }
 
@@ -131,7 +135,7 @@ export class UserAgentServer {
       this.#refuse(request, from, 503);
       return;
     }
-    const pending = this.#open(request, from, point, link, undefined);
+    const pending = this.#open(request, from, point, this.#owners.of(link), undefined);
     const meta = this.#networkMeta(request, from);
     const { transactionId } = pending.facts;
     const text = this.#shell.textOf(request);
@@ -151,29 +155,46 @@ export class UserAgentServer {
     }
     entry.dialog = taken.value;
     const { method } = request;
+    // RFC 5407 §3.2: our BYE is out. The peer's is answered as if ours had not been; nothing else begins.
+    if (entry.ending) return this.#refuse(request, from, method === "BYE" ? 200 : 481);
     if (method === "INVITE") {
-      if (entry.invitingIn) return this.#refuse(request, from, 500, undefined, RETRY_AFTER); // §14.2
+      if (entry.invitingIn) return this.#refuse(request, from, 500, undefined, this.#retryAfter()); // §14.2
       const isUnacknowledged = entry.acceptance?.state === "waiting";
       if (entry.invitingOut || isUnacknowledged) return this.#refuse(request, from, 491); // §14.2, RFC 5407 §3.1.4
     }
     if (method === "PRACK" && !this.#takePrack(entry, request)) return this.#refuse(request, from, 481); // RFC 3262 §3
     if (method === "BYE") this.#endInvites(entry);
-    if (!entry.owner.open) {
-      this.#refuse(request, from, 481);
-      if (method === "BYE") this.#dialogs.remove(entry);
-      return;
-    }
     if (method === "INVITE") entry.invitingIn = true;
+    // An application that is away finds it when it is back in time.
     const pending = this.#open(request, from, point, entry.owner, entry);
     this.#deliver(entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
+    if (method === "PRACK") this.#sendHeld(entry);
+  }
+
+  /** RFC 3261 §14.2, RFC 3311 §5.2: a random 0 … 10 s. */
+  #retryAfter(): readonly Header[] {
+    return [header("Retry-After", "retry-after", String(Math.floor(11 * this.#shell.ids.chance())))];
   }
 
   /** §15.1.2: a BYE also ends what was still being asked in the dialog. */
   #endInvites(entry: DialogEntry): void {
     entry.acceptance?.over();
+    entry.acceptance = undefined;
     release(entry); // the application's own BYE waited for an ACK that will not come
     for (const pending of [...this.#pending.values()])
       if (pending.entry === entry && pending.isInvite) this.#finish(pending, this.#answer(pending, 487));
+  }
+
+  /** The PRACK that a 2xx waited for is here. */
+  #sendHeld(entry: DialogEntry): void {
+    for (const pending of this.#pending.values()) {
+      const { held } = pending;
+      if (pending.entry !== entry || held === undefined || pending.owesPrackOfDescription) continue;
+      pending.held = undefined;
+      const { link, transactionId } = pending.facts;
+      this.respond(link, { kind: "send-response", id: held.commandId, transactionId, draft: held.draft });
+      return;
+    }
   }
 
   #takePrack(entry: DialogEntry, prack: SipRequest): boolean {
@@ -216,10 +237,10 @@ export class UserAgentServer {
   }
 
   /** An application answers. */
-  respond(link: ApplicationLink, command: Extract<Command, { kind: "send-response" }>): void {
+  respond(link: Owner, command: Extract<Command, { kind: "send-response" }>): void {
     const pending = this.#pending.get(command.transactionId);
-    if (pending === undefined || pending.facts.link !== link) {
-      this.#nok(link, command.id, "Response not sent due to unknown transaction");
+    if (pending === undefined || !pending.facts.link.isSpokenForBy(link)) {
+      this.#nok(link, command.id, UNKNOWN_TRANSACTION);
       return;
     }
     const waitedMs = pending.firstAnswerAfterMs(this.#shell.clock.nowMs());
@@ -232,6 +253,11 @@ export class UserAgentServer {
       this.#nok(link, command.id, "Remote endpoint does not support 100rel");
       return;
     }
+    const isHeld = pending.isInvite && status >= 200 && status < 300 && pending.owesPrackOfDescription;
+    const { held } = pending;
+    pending.held = isHeld ? { commandId: command.id, draft } : undefined;
+    if (held !== undefined) this.#nok(link, held.commandId, "Response not sent: another one was sent instead");
+    if (isHeld) return;
     if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? this.#shell.ids.tag();
     const extra = responseHeaders(draft, request, point, {
       reliable: isReliable,
@@ -271,24 +297,39 @@ export class UserAgentServer {
     };
     const { transactionId } = command;
     link.send(report.responseSent(this.#shell.ids.uuid(), command.id, meta, transactionId, dialogId, text));
+    if (link.isUnproven && pending.facts.entry !== undefined) this.#judge(link, status);
   }
 
-  /** The application has gone: what it had not answered is refused, so that the caller can try elsewhere. */
-  onLinkClosed(link: ApplicationLink): void {
-    for (const pending of [...this.#pending.values()])
-      if (pending.facts.link === link) this.#finish(pending, this.#answer(pending, pending.startsDialog ? 503 : 481));
+  /** An application that is back, as it seems: does it know the dialogs it is said to own? */
+  #judge(owner: Owner, status: number): void {
+    if (status >= 200 && status < 300) owner.isUnproven = false;
+    if (status !== 404 && status !== 481) return;
+    // Another one, at the address of the one that is gone: nobody will end these calls but us.
+    owner.isUnproven = false;
+    this.#shell.counters.add("applications_without_memory");
+    this.#orphans.giveUp(owner);
+  }
+
+  /** The application has lost its connection, or is back: what it has not answered waits for it, for a while. */
+  onOwnerMoved(owner: Owner): void {
+    for (const pending of this.#pending.values()) if (pending.facts.link === owner) pending.attend();
+  }
+
+  isOwing(owner: Owner): boolean {
+    for (const pending of this.#pending.values()) if (pending.facts.link === owner) return true;
+    return false;
   }
 
   #open(
     request: SipRequest,
     from: Flow,
     point: ListenPoint,
-    link: ApplicationLink,
+    link: Owner,
     entry: DialogEntry | undefined,
   ): PendingRequest {
     const transactionId = this.#shell.ids.uuid();
     const facts = { transactionId, request, from, point, link, entry };
-    const pending = new PendingRequest(this.#shell, facts, (silent) => this.#onSilence(silent));
+    const pending = new PendingRequest(this.#shell, facts, (silent, because) => this.#onSilence(silent, because));
     this.#pending.set(transactionId, pending);
     const transaction = this.#transactions.startServer(request, responseFlow(request, from), this.#userOf(from));
     pending.transaction = transaction;
@@ -304,11 +345,13 @@ export class UserAgentServer {
   }
 
   /** Neither the application nor a PRACK came: say so while the peer still listens. */
-  #onSilence(pending: PendingRequest): void {
+  #onSilence(pending: PendingRequest, because: Silence): void {
+    if (!pending.facts.link.open) return this.#onAbsence(pending);
     this.#shell.counters.add("unanswered_requests", `method="${methodLabel(pending.facts.request.method)}"`);
     const { link, from } = pending.facts;
     const { entry } = pending;
-    this.#finish(pending, this.#answer(pending, pending.isInvite ? 408 : 500));
+    const status = because === "no-prack" ? 504 : pending.isInvite ? 408 : 500; // RFC 3262 §3: a 5xx
+    this.#finish(pending, this.#answer(pending, status));
     // A re-INVITE that nobody answers does not end the call; a BYE does.
     if (pending.facts.request.method === "BYE" && entry !== undefined) this.#dialogs.remove(entry);
     // drachtio-srf keeps the request until it hears of it again: a CANCEL is the word it knows.
@@ -318,8 +361,23 @@ export class UserAgentServer {
     }
   }
 
-  #answer(pending: PendingRequest, status: number): SipResponse {
-    return responseTo(pending.facts.request, { status, toTag: this.#tagOf(pending) });
+  /** The application has not come back in time. A new request may succeed elsewhere, one in a dialog a little later; a BYE is a BYE. */
+  #onAbsence(pending: PendingRequest): void {
+    const { request, link } = pending.facts;
+    const { entry } = pending;
+    this.#shell.counters.add("requests_without_application", `method="${methodLabel(request.method)}"`);
+    if (entry === undefined || pending.startsDialog) this.#finish(pending, this.#answer(pending, 503));
+    else if (request.method === "BYE") {
+      const { id } = entry.dialog;
+      this.#finish(pending, this.#answer(pending, 200));
+      const text = this.#shell.textOf(request);
+      const meta: report.Meta = { ...report.nowhere(this.#shell.timeOfDay()), source: "application" };
+      link.keep(report.unsolicited(this.#shell.ids.uuid(), meta, id, text), this.#shell.limits.orphanGraceMs);
+    } else this.#finish(pending, this.#answer(pending, 500, this.#retryAfter()));
+  }
+
+  #answer(pending: PendingRequest, status: number, headers: readonly Header[] = []): SipResponse {
+    return responseTo(pending.facts.request, { status, toTag: this.#tagOf(pending), headers });
   }
 
   #tagOf(pending: PendingRequest): string {
@@ -355,6 +413,8 @@ export class UserAgentServer {
     const { entry, transaction } = pending;
     pending.handleReliable({ kind: "over" });
     pending.end();
+    const { held } = pending;
+    if (held !== undefined) this.#nok(pending.facts.link, held.commandId, UNKNOWN_TRANSACTION);
     this.#pending.delete(transactionId);
     if (transaction !== undefined) this.#invites.delete(transaction);
     transaction?.respond(response);
@@ -372,11 +432,15 @@ export class UserAgentServer {
     const { transaction } = pending;
     if (transaction === undefined) return;
     const acceptance = new AcceptanceDriver(this.#shell, transaction, pending, {
-      acknowledged: () => release(entry),
+      acknowledged: () => {
+        entry.acceptance = undefined; // an idle dialog keeps no 2xx
+        release(entry);
+      },
       gaveUp: () => {
+        entry.acceptance = undefined;
         this.#shell.counters.add("ack_timeouts");
         // The application asked for a BYE already: that one goes.
-        if (entry.heldByes.length > 0) release(entry);
+        if (entry.heldBye !== undefined) release(entry);
         else this.#client.sendBye(entry, "ACK timeout");
       },
     });
@@ -407,7 +471,7 @@ export class UserAgentServer {
     this.#transactions.startServer(request, responseFlow(request, from), this.#userOf(from)).respond(response);
   }
 
-  #deliver(link: ApplicationLink, request: SipRequest, from: Flow, transactionId: string, dialogId: string): void {
+  #deliver(link: Owner, request: SipRequest, from: Flow, transactionId: string, dialogId: string): void {
     const meta = this.#networkMeta(request, from);
     const text = this.#shell.textOf(request);
     link.send(report.message(this.#shell.ids.uuid(), meta, transactionId, dialogId, text));
@@ -424,14 +488,18 @@ export class UserAgentServer {
     };
   }
 
-  #nok(link: ApplicationLink, commandId: string, reason: string): void {
+  #nok(link: Owner, commandId: string, reason: string): void {
     link.send(report.refused(this.#shell.ids.uuid(), commandId, "NOK", reason));
   }
 }
 
 function release(entry: DialogEntry): void {
-  for (const bye of entry.heldByes.splice(0)) bye();
+  const { heldBye } = entry;
+  entry.heldBye = undefined;
+  heldBye?.release();
 }
+
+const UNKNOWN_TRANSACTION = "Response not sent due to unknown transaction";
 
 const endsSubscription = (request: SipRequest, entry: DialogEntry): boolean =>
   request.method === "NOTIFY" &&

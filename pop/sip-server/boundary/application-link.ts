@@ -1,6 +1,8 @@
 /** One connection of an application. */
 export interface ApplicationLink {
   readonly id: string;
+  /** Where it connects from: an IP address. */
+  readonly address: string;
   readonly open: boolean;
   /** @param payload bytes as latin-1, unframed */
   send(payload: string): void;

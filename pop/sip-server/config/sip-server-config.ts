@@ -134,6 +134,10 @@ export const SipServerConfigSchema = z
     orphanGraceMs: z.int().min(0).max(86_400_000).default(60_000),
     /** An INVITE whose target says nothing for so long goes to the next target of its host name. */
     nextTargetAfterMs: z.int().min(500).max(32_000).default(4_000),
+    /** BYEs per second to dialogs whose application is gone for good. */
+    orphanByesPerSecond: z.int().min(1).max(10_000).default(200),
+    /** How long what an application that has lost its connection must answer waits for it to come back. */
+    returnWaitMs: z.int().min(0).max(16_000).default(4_000),
   })
   .refine(({ admin }) => (admin.secret === undefined) !== (admin.secretFile === undefined), {
     path: ["admin", "secret"],

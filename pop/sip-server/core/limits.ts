@@ -71,6 +71,13 @@ export interface UserAgentLimits {
   readonly orphanGraceMs: number;
   /** An INVITE whose target has not said a word for so long goes to the next one, when there is one. */
   readonly nextTargetAfterMs: number;
+  /** BYEs to orphans go out at this rate. */
+  readonly orphanByesPerSecond: number;
+  /** What an application that is away is to answer, or to hear, waits this long for it; never beyond 32·T1 (Timer F is 64·T1). */
+  readonly returnWaitMs: number;
+  /** Frames kept for one application that is away; the oldest give way. */
+  readonly outboxFramesMax: number;
+  readonly outboxBytesMax: number;
 }
 
 export const USER_AGENT_LIMITS: UserAgentLimits = {
@@ -80,6 +87,10 @@ export const USER_AGENT_LIMITS: UserAgentLimits = {
   ringingMs: 600_000,
   orphanGraceMs: 60_000,
   nextTargetAfterMs: 4_000, // the fourth copy (3.5 s) has had its T1; a server that is alive says 100 within 200 ms (§17.2.1)
+  orphanByesPerSecond: 200,
+  returnWaitMs: 4_000,
+  outboxFramesMax: 10_000,
+  outboxBytesMax: 16 * 1_048_576,
 };
 
 /** Beyond these, new calls get 503; requests inside dialogs still go through until transactions are full too. */

@@ -147,32 +147,37 @@ scenario("two applications take turns; remove_route takes only that verb away", 
   await ask("OPTIONS", 503);
 });
 
-scenario("no application: 503; one that leaves unanswered calls: 503; its dialogs: 481", async (stage) => {
-  const alice = await stage.udpPeer();
-  const early = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
-  early.invite();
-  early.ackFailure(await alice.next(aResponse(503, "INVITE")));
+scenario(
+  "no application: 503; one that leaves: after a while 503, 500 in its dialogs, and 200 to a BYE",
+  async (stage) => {
+    const alice = await stage.udpPeer();
+    const early = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
+    early.invite();
+    early.ackFailure(await alice.next(aResponse(503, "INVITE")));
 
-  const srf = await stage.application();
-  const invited = offered(srf, "invite");
-  const call = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
-  call.invite();
-  const { req, res } = await invited;
-  await srf.createUAS(req, res, { localSdp: SDP });
-  await call.answered();
-  call.ack();
-  const ringing = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
-  ringing.invite();
-  await alice.next(aResponse(100));
-  await until(() => stage.server.endpoint.facts.pendingRequests === 1, "offered");
-  leave(srf);
-  ringing.ackFailure(await alice.next(aResponse(503, "INVITE")));
-  call.request("INFO");
-  await alice.next(aResponse(481, "INFO"));
-  call.request("BYE");
-  await alice.next(aResponse(481, "BYE"));
-  assert.equal(stage.server.endpoint.facts.dialogs, 0);
-});
+    const srf = await stage.application();
+    const invited = offered(srf, "invite");
+    const call = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
+    call.invite();
+    const { req, res } = await invited;
+    await srf.createUAS(req, res, { localSdp: SDP });
+    await call.answered();
+    call.ack();
+    const ringing = alice.call(`sip:here@127.0.0.1:${stage.udpPort}`);
+    ringing.invite();
+    await alice.next(aResponse(100));
+    await until(() => stage.server.endpoint.facts.pendingRequests === 1, "offered");
+    leave(srf);
+    ringing.ackFailure(await alice.next(aResponse(503, "INVITE")));
+    call.request("INFO");
+    const later = await alice.next(aResponse(500, "INFO"));
+    assert.match(headerValue(later, "retry-after") ?? "", /^(\d|10)$/);
+    call.request("BYE");
+    await alice.next(aResponse(200, "BYE"));
+    assert.equal(stage.server.endpoint.facts.dialogs, 0);
+  },
+  { returnWaitMs: 50 },
+);
 
 scenario(
   "dialogs of an application that does not come back end with BYE",
@@ -194,18 +199,22 @@ scenario(
   { ...QUICK, orphanGraceMs: 100 },
 );
 
-scenario("a ringing call of an application that goes is cancelled", async (stage) => {
-  const srf = await stage.application();
-  const bob = await stage.udpPeer();
-  srf.createUAC(`sip:bob@127.0.0.1:${bob.port}`, { localSdp: SDP }).catch(() => {});
-  const invite = await bob.next(aRequest("INVITE"));
-  bob.respond(invite, 180, "Ringing");
-  await until(() => stage.server.endpoint.facts.dialogs === 1, "ringing");
-  leave(srf);
-  bob.respond(await bob.next(aRequest("CANCEL")), 200, "OK");
-  bob.respond(invite, 487, "Request Terminated");
-  await bob.next(aRequest("ACK"));
-});
+scenario(
+  "a ringing call of an application that goes, and stays away, is cancelled",
+  async (stage) => {
+    const srf = await stage.application();
+    const bob = await stage.udpPeer();
+    srf.createUAC(`sip:bob@127.0.0.1:${bob.port}`, { localSdp: SDP }).catch(() => {});
+    const invite = await bob.next(aRequest("INVITE"));
+    bob.respond(invite, 180, "Ringing");
+    await until(() => stage.server.endpoint.facts.dialogs === 1, "ringing");
+    leave(srf);
+    bob.respond(await bob.next(aRequest("CANCEL")), 200, "OK");
+    bob.respond(invite, 487, "Request Terminated");
+    await bob.next(aRequest("ACK"));
+  },
+  { returnWaitMs: 50 },
+);
 
 scenario(
   "sources: until an application names them, nobody is heard; then only they are",

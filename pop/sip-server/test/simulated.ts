@@ -2,7 +2,7 @@
 
 import { silentLog } from "../../../kernel/log.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
-import { Endpoint } from "../app/endpoint.ts";
+import { Endpoint, type EndpointSettings } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import { ENDPOINT_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
@@ -11,10 +11,11 @@ import { MAGIC_COOKIE } from "../core/message/via.ts";
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
   readonly endpoint: Endpoint;
-  readonly application: SimulatedApplication;
+  /** The latest one to connect. */
+  application: SimulatedApplication;
   readonly address: string;
 
-  constructor(world: SimWorld, address: string) {
+  constructor(world: SimWorld, address: string, settings: Partial<EndpointSettings> = {}) {
     this.address = address;
     let sequence = 0;
     let alarms = 0;
@@ -29,6 +30,7 @@ export class SimulatedHost {
         parse: PARSE_LIMITS,
         ...ENDPOINT_LIMITS,
         limits: USER_AGENT_LIMITS,
+        ...settings,
       },
       clock: world,
       alarm: {
@@ -42,7 +44,13 @@ export class SimulatedHost {
           alarms++;
         },
       },
-      ids: { uuid: () => id(""), tag: () => id("t"), branch: () => id(MAGIC_COOKIE), callId: () => id("call-") },
+      ids: {
+        uuid: () => id(""),
+        tag: () => id("t"),
+        branch: () => id(MAGIC_COOKIE),
+        callId: () => id("call-"),
+        chance: () => world.rng.next(),
+      },
       log: silentLog,
       resolve: async () => undefined,
     });
@@ -83,19 +91,28 @@ export interface Heard {
 
 /** Speaks the drachtio protocol, frame by frame, as drachtio-srf would. */
 export class SimulatedApplication implements ApplicationLink {
-  readonly id = "app";
-  readonly open = true;
+  readonly id: string;
+  readonly address = "127.0.0.1";
+  open = true;
   readonly heard: Heard[] = [];
   readonly #endpoint: Endpoint;
   #sequence = 0;
   #inviteId: string | undefined;
-  onHeard: (heard: Heard) => void = () => {};
+  onHeard: (heard: Heard) => void;
 
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: Endpoint, tags = "", id = "app", onHeard: (heard: Heard) => void = () => {}) {
     this.#endpoint = endpoint;
+    this.id = id;
+    this.onHeard = onHeard;
     endpoint.onOpen(this);
-    this.say("authenticate|s|");
+    this.say(`authenticate|s|${tags}`);
     this.say("route|invite");
+  }
+
+  /** Its connection breaks. */
+  leave(): void {
+    this.open = false;
+    this.#endpoint.onClose(this);
   }
 
   send(payload: string): void {
