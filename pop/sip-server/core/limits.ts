@@ -53,12 +53,15 @@ export interface AdminLimits {
   readonly connectionsMax: number;
   /** Unsent; an application that does not read is disconnected. */
   readonly backlogBytesMax: number;
+  /** How long a frame nobody waits for (our echo of a message, an ACK) may wait for one to go with. */
+  readonly unhurriedMs: number;
 }
 
 export const ADMIN_LIMITS: AdminLimits = {
   frameBytesMax: 1_048_576,
   connectionsMax: 64,
   backlogBytesMax: 64 * 1_048_576,
+  unhurriedMs: 2,
 };
 
 export interface UserAgentLimits {
