@@ -2,7 +2,7 @@
 
 import type { Socket } from "node:net";
 import type { Flow, ListenPoint } from "../core/flow.ts";
-import { MessageStream } from "../core/message/stream.ts";
+import { MessageStream, type StreamFault } from "../core/message/stream.ts";
 import { Connection, ConnectionTransport } from "./connections.ts";
 
 class StreamConnection extends Connection {
@@ -82,21 +82,22 @@ export abstract class ByteStreams extends ConnectionTransport {
     this.heard(connection);
     const { stream } = connection;
     const taken = stream.take(bytes.toString("latin1"));
-    if (!taken.ok) {
-      const { fault, head } = taken.failure;
-      if (head === undefined) return this.fault(connection, fault);
-      this.receiver.onUnframed(head, connection.flow, connection.point);
-      this.receiver.onStreamFault(fault, this.point, { address: connection.flow.address, because: fault });
-      connection.end();
-      // Nothing more is read: what follows cannot be understood.
-      connection.socket.removeAllListeners("data").resume();
-      connection.halfSinceMs = performance.now();
-      return;
-    }
+    if (!taken.ok) return this.#lost(connection, taken.failure);
     for (const text of taken.value.messages) if (!this.deliver(connection, text)) return;
     if (taken.value.pings > 0) connection.write("\r\n"); // RFC 5626 §3.5.1
+    if (stream.fault !== undefined) return this.#lost(connection, stream.fault);
     if (stream.waitingBytes <= 1) connection.halfSinceMs = 0;
     else if (connection.halfSinceMs === 0 || taken.value.messages.length > 0)
       connection.halfSinceMs = performance.now();
+  }
+
+  /** What follows cannot be understood: nothing more is read. */
+  #lost(connection: StreamConnection, { fault, head }: StreamFault): void {
+    if (head === undefined) return this.fault(connection, fault);
+    this.receiver.onUnframed(head, connection.flow, connection.point);
+    this.receiver.onStreamFault(fault, this.point, { address: connection.flow.address, because: fault });
+    connection.end();
+    connection.socket.removeAllListeners("data").resume();
+    connection.halfSinceMs = performance.now();
   }
 }

@@ -40,7 +40,4 @@ export type Fact =
   | "pendingRequests"
   | "clientCalls"
   | "applications"
-  | "tracedCalls"
-  | "namesRemembered"
-  | "nameQuestions"
-  | "targetsInQuarantine";
+  | "tracedCalls";

@@ -2,7 +2,7 @@
 
 import type { Endpoint } from "../app/endpoint.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
-import { MessageStream } from "../core/message/stream.ts";
+import { MessageStream, type StreamFault } from "../core/message/stream.ts";
 
 export class SimulatedConnection {
   /** What the server sent, whole messages. */
@@ -31,12 +31,15 @@ export class SimulatedConnection {
   arrive(bytes: string): void {
     if (this.closed !== undefined) return;
     const taken = this.#stream.take(bytes);
-    if (!taken.ok) {
-      this.#endpoint.onStreamFault(taken.failure.fault);
-      this.closed = taken.failure.fault;
-      return;
-    }
+    if (!taken.ok) return this.#lost(taken.failure);
     for (const text of taken.value.messages) this.#endpoint.onMessage(text, this.#flow, this.#point);
+    if (this.#stream.fault !== undefined) this.#lost(this.#stream.fault);
+  }
+
+  #lost({ fault, head }: StreamFault): void {
+    if (head !== undefined) this.#endpoint.onUnframed(head, this.#flow, this.#point);
+    this.#endpoint.onStreamFault(fault, this.#point);
+    this.closed = fault;
   }
 
   get waitingBytes(): number {

@@ -2,6 +2,7 @@
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { headerKey } from "../message/header-name.ts";
+import { trimLws } from "../message/lws.ts";
 import { type Header, header } from "../message/message.ts";
 
 /** A message as an application writes it: no Via, no CSeq it need care for. */
@@ -101,7 +102,7 @@ function parseSip(id: string, tokens: readonly string[], text: string): Outcome<
       draft: { ...draft, status, reason: matched[2] ?? "" },
     });
   }
-  const matched = /^([A-Za-z0-9\-.!%*_+`'~]{1,64}) (\S{1,2048}) SIP\/2\.0$/.exec(startLine);
+  const matched = /^([A-Za-z0-9\-.!%*_+`'~]{1,64}) ([^\0-\x20\x7f]{1,2048}) SIP\/2\.0$/.exec(startLine);
   if (matched === null) return nok(`invalid request-uri: ${startLine.slice(0, 128)}`);
   const [, method = "", uri = ""] = matched;
   return succeed({ id, kind: "send-request", transactionId, dialogId, routeUrl, draft: { ...draft, method, uri } });
@@ -116,10 +117,7 @@ function readLines(lines: readonly string[]): Header[] {
     if (colon <= 0) continue;
     const name = line.slice(0, colon).trimEnd();
     if (!/^[A-Za-z0-9\-.!%*_+`'~]+$/.test(name)) continue;
-    const value = line
-      .slice(colon + 1)
-      .replace(/\r\n[ \t]+/g, " ")
-      .trim();
+    const value = trimLws(line.slice(colon + 1).replace(/\r\n[ \t]+/g, " "));
     // A bare CR or LF would be read as a line end by somebody: it is none of ours to pass on.
     headers.push(header(name, headerKey(name), value.replace(/[\r\n\0]/g, " ")));
   }

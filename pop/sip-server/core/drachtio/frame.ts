@@ -15,13 +15,20 @@ export class FrameReader {
   #waitingBytes = 0;
   /** Bytes needed before another look pays; 0 while the length is not known. */
   #neededBytes = 0;
+  #fault: FrameFault["fault"] | undefined;
 
   constructor(frameBytesMax: number) {
     this.frameBytesMax = frameBytesMax;
   }
 
-  /** @fails frame.unusable: a peer that has lost the thread; close */
+  /** Nothing more will come out: close, after the frames that were whole. */
+  get fault(): FrameFault["fault"] | undefined {
+    return this.#fault;
+  }
+
+  /** @fails frame.unusable: a peer that has lost the thread; close. What was whole before it has come out first. */
   take(chunk: string): Outcome<readonly string[], FrameFault> {
+    if (this.#fault !== undefined) return unusable(this.#fault);
     this.#chunks.push(chunk);
     this.#waitingBytes += chunk.length;
     if (this.#waitingBytes < this.#neededBytes) return succeed(NONE);
@@ -33,9 +40,13 @@ export class FrameReader {
       const hash = text.indexOf("#", at);
       if (hash === -1 && text.length - at <= LENGTH_DIGITS_MAX) break;
       const digits = hash === -1 ? "" : text.slice(at, hash);
-      if (!/^\d{1,8}$/.test(digits)) return fail({ code: "frame.unusable", fault: "length" });
-      const bytes = Number(digits);
-      if (bytes > this.frameBytesMax) return fail({ code: "frame.unusable", fault: "too-large" });
+      const bytes = /^\d{1,8}$/.test(digits) ? Number(digits) : Number.NaN;
+      if (!(bytes <= this.frameBytesMax)) {
+        this.#fault = Number.isNaN(bytes) ? "length" : "too-large";
+        this.#chunks = [];
+        this.#waitingBytes = 0;
+        return payloads.length === 0 ? unusable(this.#fault) : succeed(payloads);
+      }
       const end = hash + 1 + bytes;
       if (end > text.length) {
         this.#neededBytes = end - at;
@@ -50,6 +61,9 @@ export class FrameReader {
     return succeed(payloads);
   }
 }
+
+const unusable = (fault: FrameFault["fault"]): Outcome<readonly string[], FrameFault> =>
+  fail({ code: "frame.unusable", fault });
 
 /** @param payload bytes as latin-1 */
 export const frame = (payload: string): string => `${payload.length}#${payload}`;

@@ -3,7 +3,7 @@
 import type { Answerable } from "./malformed.ts";
 import { type Header, header, headersOf, headerValue, type SipRequest, type SipResponse } from "./message.ts";
 import { parseNameAddr, showNameAddr, tagOf, withTag } from "./name-addr.ts";
-import { splitList, withoutEmptyParameters } from "./parameters.ts";
+import { hasOpenQuote, splitList, withoutEmptyParameters } from "./parameters.ts";
 import { parseVia, showVia, type Via } from "./via.ts";
 
 const REASONS: Readonly<Record<number, string>> = {
@@ -90,7 +90,7 @@ export function refusalText(answer: Answerable, via: Via, toTag: string): string
     // What cannot be read was no hop: copied, it would make our answer as bad as the request.
     for (const member of splitList(value)) {
       const hop = parseVia(member, "any-version");
-      if (hop === undefined) continue;
+      if (hop === undefined || hasOpenQuote(hop.params)) continue;
       text += `Via: ${showVia(tidy(first ? via : hop))}\r\n`;
       first = false;
     }

@@ -1,5 +1,7 @@
 // The `;name=value` tails of SIP values, and the comma lists around them. Hand-written scanners: each looks at a character once.
 
+import { trimLws } from "./lws.ts";
+
 const QUOTE = 34;
 const BACKSLASH = 92;
 
@@ -23,10 +25,10 @@ export function parameter(params: string, name: string): string | undefined {
     const end = endOfParameter(params, at + 1);
     const equals = params.indexOf("=", at + 1);
     const hasValue = equals !== -1 && equals < end;
-    const own = params.slice(at + 1, hasValue ? equals : end).trim();
+    const own = trimLws(params.slice(at + 1, hasValue ? equals : end));
     if (own.length === name.length && own.toLowerCase() === name) {
       if (!hasValue) return "";
-      const value = params.slice(equals + 1, end).trim();
+      const value = trimLws(params.slice(equals + 1, end));
       return value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
     }
     at = end;
@@ -52,6 +54,15 @@ export function withoutParameter(params: string, name: string): string {
   return kept;
 }
 
+/** Whether a quote never closes: whatever is appended would be inside it. */
+export function hasOpenQuote(text: string): boolean {
+  for (let at = text.indexOf('"'); at !== -1; at = text.indexOf('"', at)) {
+    at = afterQuoted(text, at);
+    if (at === -1) return true;
+  }
+  return false;
+}
+
 /** Whether there is nothing between two semicolons, or after the last: `;;`, `;a=b;`. No sender may write that (§25.1). */
 export function hasEmptyParameter(params: string): boolean {
   let at = params.indexOf(";");
@@ -71,7 +82,7 @@ export function withoutEmptyParameters(params: string): string {
   let at = params.indexOf(";");
   while (at !== -1 && at < params.length) {
     const end = endOfParameter(params, at + 1);
-    if (params.slice(at + 1, end).trim() !== "") kept += params.slice(at, end);
+    if (trimLws(params.slice(at + 1, end)) !== "") kept += params.slice(at, end);
     at = end;
   }
   return kept;
@@ -99,7 +110,7 @@ export function splitList(value: string): string[] {
   let at = 0;
   while (at <= value.length) {
     const comma = nextComma(value, at);
-    members.push(value.slice(start, comma).trim());
+    members.push(trimLws(value.slice(start, comma)));
     start = comma + 1;
     at = start;
   }

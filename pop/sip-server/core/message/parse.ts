@@ -4,10 +4,11 @@
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { headerKey } from "./header-name.ts";
+import { trimLws } from "./lws.ts";
 import type { Answerable, Fault, Malformed } from "./malformed.ts";
 import { type CSeq, type Header, isKnownMethod, type SipMessage } from "./message.ts";
 import { parseNameAddr, tagOf } from "./name-addr.ts";
-import { hasEmptyParameter } from "./parameters.ts";
+import { hasEmptyParameter, hasOpenQuote } from "./parameters.ts";
 import { parseVia, type Via } from "./via.ts";
 
 export interface ParseLimits {
@@ -180,7 +181,7 @@ function readHeaders(
       continue;
     }
     const raw = line.slice(colon + 1);
-    const value = (folded ? raw.replace(/\r\n[ \t]+/g, " ") : raw).trim();
+    const value = trimLws(folded ? raw.replace(/\r\n[ \t]+/g, " ") : raw);
     headers.push({ name, key: headerKey(name), value });
   }
   return fault;
@@ -221,6 +222,7 @@ function readEssentials(headers: readonly Header[]): EssentialValues | { fault: 
   const via = parseVia(viaText ?? "");
   if (via === undefined) return { fault: "via", detail: "cannot be read" };
   if (hasEmptyParameter(via.params)) return { fault: "via", detail: "an empty parameter" };
+  if (hasOpenQuote(via.params)) return { fault: "via", detail: "an open quote" };
   const cseq = parseCSeq(cseqText ?? "");
   if (cseq === undefined) return { fault: "cseq", detail: "not a number below 2^31 and a method" };
   if (callId === undefined || callId === "" || callId.length > 255 || UNSAFE_CALL_ID.test(callId))

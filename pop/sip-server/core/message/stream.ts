@@ -1,6 +1,7 @@
 // Messages out of a byte stream: RFC 3261 §18.3, §7.5. Pure: bytes in, whole messages out.
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
+import { trimLws } from "./lws.ts";
 
 export interface StreamFault {
   readonly code: "sip.stream-unusable";
@@ -40,6 +41,7 @@ export class MessageStream {
   #tail = "";
   /** An odd CRLF was the last thing heard between messages. */
   #halfPing = false;
+  #failure: StreamFault | undefined;
 
   constructor(messageBytesMax: number, headBytesMax = HEAD_BYTES_MAX) {
     this.messageBytesMax = messageBytesMax;
@@ -51,12 +53,26 @@ export class MessageStream {
     return this.#waitingBytes;
   }
 
-  /** @fails sip.stream-unusable: close the connection */
+  /** Nothing more will come out: close the connection, once the messages that were whole are dealt with. */
+  get fault(): StreamFault | undefined {
+    return this.#failure;
+  }
+
+  /** @fails sip.stream-unusable: close the connection. What was whole before the fault has come out first, see `fault`. */
   take(chunk: string): Outcome<StreamPart, StreamFault> {
+    const part = this.#failure === undefined ? this.#take(chunk) : NOTHING;
+    if (this.#failure === undefined) return succeed(part);
+    this.#pieces = [];
+    this.#waitingBytes = 0;
+    return part.messages.length === 0 ? fail(this.#failure) : succeed(part);
+  }
+
+  #take(chunk: string): StreamPart {
     if (this.#waitingBytes > 0 && !this.#isWorthALook(chunk)) {
       this.#keep(chunk);
       const isTooLarge = this.#neededBytes === 0 && this.#waitingBytes > this.headBytesMax;
-      return isTooLarge ? unusable("too-large") : succeed(NOTHING);
+      if (isTooLarge) this.#failure = unusable("too-large");
+      return NOTHING;
     }
     let text = chunk;
     if (this.#waitingBytes > 0) {
@@ -75,12 +91,18 @@ export class MessageStream {
       }
       if (at < text.length && text !== "\r") this.#halfPing = false;
       const headEnd = text.indexOf(END_OF_HEADERS, at);
-      if ((headEnd === -1 ? text.length : headEnd) - at > this.headBytesMax) return unusable("too-large");
-      if (headEnd === -1) break;
+      if ((headEnd === -1 ? text.length : headEnd) - at > this.headBytesMax) this.#failure = unusable("too-large");
+      if (headEnd === -1 || this.#failure !== undefined) break;
       const bodyBytes = contentLengthOf(text, at, headEnd);
-      if (typeof bodyBytes === "string") return unusable(bodyBytes, text.slice(at, headEnd + 4));
+      if (typeof bodyBytes === "string") {
+        this.#failure = unusable(bodyBytes, text.slice(at, headEnd + 4));
+        break;
+      }
       const end = headEnd + 4 + bodyBytes;
-      if (end - at > this.messageBytesMax) return unusable("too-large");
+      if (end - at > this.messageBytesMax) {
+        this.#failure = unusable("too-large");
+        break;
+      }
       if (text.length < end) {
         this.#neededBytes = end - at;
         break;
@@ -89,7 +111,7 @@ export class MessageStream {
       at = end;
     }
     this.#waitFor(text, at);
-    return messages.length === 0 && pings === 0 ? succeed(NOTHING) : succeed({ messages, pings });
+    return messages.length === 0 && pings === 0 ? NOTHING : { messages, pings };
   }
 
   /** Whether this chunk can complete something: the body, or the headers. */
@@ -115,8 +137,11 @@ export class MessageStream {
   }
 }
 
-const unusable = (fault: StreamFault["fault"], head?: string): Outcome<StreamPart, StreamFault> =>
-  fail({ code: "sip.stream-unusable", fault, ...(head === undefined ? {} : { head }) });
+const unusable = (fault: StreamFault["fault"], head?: string): StreamFault => ({
+  code: "sip.stream-unusable",
+  fault,
+  ...(head === undefined ? {} : { head }),
+});
 
 /** Case, compact form and folding as anywhere. Two of them, and nobody knows where the next message begins. */
 function contentLengthOf(text: string, from: number, headEnd: number): number | StreamFault["fault"] {
@@ -131,7 +156,7 @@ function contentLengthOf(text: string, from: number, headEnd: number): number | 
       const colon = text.indexOf(":", line);
       if (colon !== -1 && colon < next && isLength(text.slice(line, colon))) {
         if (bytes !== undefined) return "two-content-lengths";
-        const digits = text.slice(colon + 1, next).trim();
+        const digits = trimLws(text.slice(colon + 1, next));
         if (!/^\d{1,9}$/.test(digits)) return "no-content-length";
         bytes = Number(digits);
       }
@@ -145,6 +170,6 @@ const isLws = (code: number): boolean => code === 32 || code === 9;
 
 function isLength(written: string): boolean {
   if (written.length > 64) return false; // nobody writes fifty blanks before a colon
-  const name = written.trimEnd().toLowerCase();
+  const name = trimLws(written).toLowerCase();
   return name === "content-length" || name === "l";
 }

@@ -1,5 +1,6 @@
 // The Via header value: RFC 3261 §20.42, RFC 3581 for rport.
 
+import { trimLws } from "./lws.ts";
 import { nextComma, parameter, withoutParameter } from "./parameters.ts";
 
 export interface Via {
@@ -23,19 +24,19 @@ export function parseVia(value: string, versions: "2.0" | "any-version" = "2.0")
   const first = end === value.length ? value : value.slice(0, end);
   const semicolon = first.indexOf(";");
   const head = semicolon === -1 ? first : first.slice(0, semicolon);
-  const params = semicolon === -1 ? "" : first.slice(semicolon).trim();
+  const params = semicolon === -1 ? "" : trimLws(first.slice(semicolon));
 
   const firstSlash = head.indexOf("/");
   const secondSlash = head.indexOf("/", firstSlash + 1);
   if (firstSlash === -1 || secondSlash === -1) return undefined;
-  if (head.slice(0, firstSlash).trim().toUpperCase() !== "SIP") return undefined;
-  if (versions === "2.0" && head.slice(firstSlash + 1, secondSlash).trim() !== "2.0") return undefined;
+  if (trimLws(head.slice(0, firstSlash)).toUpperCase() !== "SIP") return undefined;
+  if (versions === "2.0" && trimLws(head.slice(firstSlash + 1, secondSlash)) !== "2.0") return undefined;
 
-  const rest = head.slice(secondSlash + 1).trim();
+  const rest = trimLws(head.slice(secondSlash + 1));
   let space = 0;
   while (space < rest.length && rest.charCodeAt(space) > 32) space++;
   const transport = rest.slice(0, space).toUpperCase();
-  const sentBy = parseSentBy(rest.slice(space).trim());
+  const sentBy = parseSentBy(trimLws(rest.slice(space)));
   if (transport === "" || sentBy === undefined) return undefined;
   return { transport, host: sentBy.host, port: sentBy.port, branch: parameter(params, "branch") ?? "", params };
 }
@@ -44,10 +45,10 @@ function parseSentBy(text: string): { host: string; port: number | undefined } |
   const bracket = text.startsWith("[") ? text.indexOf("]") : -1;
   if (text.startsWith("[") && bracket === -1) return undefined;
   const colon = text.indexOf(":", bracket + 1);
-  const host = (colon === -1 ? text : text.slice(0, colon)).trim();
+  const host = trimLws(colon === -1 ? text : text.slice(0, colon));
   if (!isHost(host)) return undefined;
   if (colon === -1) return { host, port: undefined };
-  const port = parsePort(text.slice(colon + 1).trim());
+  const port = parsePort(trimLws(text.slice(colon + 1)));
   return port === undefined ? undefined : { host, port };
 }
 

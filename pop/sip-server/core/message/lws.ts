@@ -1,0 +1,11 @@
+// Linear white space. Not what JavaScript trims: in latin-1 text the octet A0 is the end of "à", not a blank.
+
+export function trimLws(text: string): string {
+  let from = 0;
+  let to = text.length;
+  while (from < to && isBlank(text.charCodeAt(from))) from++;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to--;
+  return from === 0 && to === text.length ? text : text.slice(from, to);
+}
+
+const isBlank = (code: number): boolean => code === 32 || code === 9 || code === 13 || code === 10;
