@@ -58,6 +58,7 @@ export class SipEndpoint {
       timing: timingFrom(options.t1Ms ?? 500),
       wheel: this.#wheel,
       transactionsMax: TRANSACTIONS_MAX,
+      elsewhere: (_response, _tried, failed) => failed(),
       send: (message, flow) => this.#write(message, flow),
     });
     socket.on("message", (bytes, from) => this.#received(bytes.toString("latin1"), from.address, from.port));

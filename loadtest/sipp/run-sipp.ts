@@ -81,7 +81,7 @@ const GRACE_MS = 2_000;
 /** One of three on a machine is enough; each run looks for a free one from here. */
 const CONTROL_PORT_FIRST = 18_900;
 const CONTROL_PORTS = 500;
-let controlPort = 0;
+let controlPort = process.pid % CONTROL_PORTS; // two load tests at once must not meet
 
 /** None outlives us, however we end. */
 const running = new Set<ChildProcess>();

@@ -9,13 +9,13 @@ import type { CertificateReload } from "./adapters/certificates.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
 import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
-import { resolveHost } from "./adapters/resolver.ts";
+import { openNameService } from "./adapters/name-service.ts";
 import { systemIds } from "./adapters/system-ids.ts";
 import { Endpoint } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import type { ListenPoint } from "./core/flow.ts";
-import { ADMIN_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
+import { ADMIN_LIMITS, DNS_CLIENT_LIMITS, NEXT_HOP_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
 import { PARSE_LIMITS } from "./core/message/parse.ts";
 
 export interface SipServer {
@@ -35,6 +35,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   const secret = admin.secret ?? readSecretFile("admin.secretFile", admin.secretFile ?? "");
   // The counters are the endpoint's, which does not exist yet.
   const capture = captureOf(config, log, (reason) => endpoint.counters.add("capture_lost", `reason="${reason}"`));
+  const { timeoutMs, attemptsMax, servers } = config.dns;
+  const names = openNameService({ ...DNS_CLIENT_LIMITS, timeoutMs, attemptsMax }, servers);
   const endpoint: Endpoint = new Endpoint({
     settings: {
       secret,
@@ -50,6 +52,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         ringingMs: config.ringingMs,
         orphanGraceMs: config.orphanGraceMs,
         nextTargetAfterMs: config.nextTargetAfterMs,
+        udpRequestBytesMax: config.udpRequestBytesMax,
         orphanByesPerSecond: config.orphanByesPerSecond,
         returnWaitMs: Math.min(config.returnWaitMs, 32 * config.t1Ms),
       },
@@ -59,9 +62,14 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     ids: systemIds,
     log,
     tap: capture,
-    resolve: resolveHost,
+    names,
+    nextHops: NEXT_HOP_LIMITS,
   });
-  const closers: (() => Promise<void>)[] = [async () => capture?.stop(), () => endpoint.stop()];
+  const closers: (() => Promise<void>)[] = [
+    async () => capture?.stop(),
+    async () => names.stop(),
+    () => endpoint.stop(),
+  ];
   try {
     const opener = new Listeners(listenersSettings(config), log, endpoint);
     closers.push(async () => opener.certificates.stop());

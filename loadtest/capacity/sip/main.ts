@@ -38,7 +38,7 @@ const HELP = `npm run capacity -- sip [flags]
   --hold 500               ms from the answer to the caller's BYE
   --dialogs 10,100,…       for --flat: 10,100,500,1000,2000; for --memory: 20000
   --against MAIN           another checkout's pop/sip-server/main.ts instead of the C++ server: before and after
-  --node-flags "--x --y"   for our server's Node
+  --node-flags="--x --y"   for our server's Node
   --json                   the figures as one JSON object on stdout
 `;
 

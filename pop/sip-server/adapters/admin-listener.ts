@@ -2,8 +2,9 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
-import { FrameReader, frame } from "../core/drachtio/frame.ts";
+import { FrameReader } from "../core/drachtio/frame.ts";
 import { ADMIN_LIMITS, type AdminLimits } from "../core/limits.ts";
+import { FrameWriter } from "./frame-writer.ts";
 
 export interface AdminListener {
   readonly port: number;
@@ -43,31 +44,22 @@ export function openAdmin(
 
 function serve(socket: Socket, id: string, host: ApplicationHost, limits: AdminLimits): void {
   const reader = new FrameReader(limits.frameBytesMax);
-  let unsent = "";
+  const writer = new FrameWriter(socket, limits.unhurriedMs);
   const link: ApplicationLink = {
     id,
     address: socket.remoteAddress ?? "",
     get open() {
       return !socket.destroyed && socket.writable;
     },
-    send(payload) {
+    send(payload, urgency) {
       if (socket.destroyed || !socket.writable) return;
-      if (socket.writableLength + unsent.length > limits.backlogBytesMax) {
-        socket.destroy();
-        return;
-      }
-      // All frames of one turn leave in one segment: half the system calls of a busy server are here.
-      if (unsent === "") setImmediate(flush);
-      unsent += frame(payload);
+      if (writer.backlogBytes > limits.backlogBytesMax) socket.destroy();
+      else writer.send(payload, urgency);
     },
     close() {
-      flush();
+      writer.flush();
       socket.end();
     },
-  };
-  const flush = () => {
-    if (unsent !== "" && socket.writable) socket.write(unsent, "latin1");
-    unsent = "";
   };
   socket.setKeepAlive(true, 15_000);
   socket.on("error", () => {}); // "close" follows

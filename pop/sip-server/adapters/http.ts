@@ -89,6 +89,12 @@ const COUNTERS: readonly (readonly [name: string, metric: string, help: string, 
   ["orphaned_dialogs_ended", "sip_orphaned_dialogs_ended_total", "Dialogs whose application did not come back", []],
   ["client_transactions_failed", "sip_client_transactions_failed_total", "Requests without an answer", ["because"]],
   ["server_transactions_failed", "sip_server_transactions_failed_total", "Responses not acknowledged", ["because"]],
+  ["next_targets", "sip_next_targets_total", "Requests that went on to another target of their host", ["because"]],
+  ["next_hop_failures", "sip_next_hop_failures_total", "Names that led nowhere", ["because"]],
+  ["name_questions", "sip_name_questions_total", "Questions to name servers", ["type"]],
+  ["name_failures", "sip_name_failures_total", "Questions to name servers without an answer", ["because"]],
+  ["switched_to_tcp", "sip_switched_to_tcp_total", "Requests too long for UDP", []],
+  ["responses_rerouted", "sip_responses_rerouted_total", "Responses sent elsewhere, their connection being gone", []],
   ["internal_errors", "sip_internal_errors_total", "Bugs of ours, survived: see the log", ["input"]],
   ["frames_refused", "sip_admin_frames_refused_total", "Frames of applications refused", ["verdict"]],
 ];
@@ -142,7 +148,17 @@ function metricsOf(endpoint: Observable): Registry {
       }
     },
   });
-  for (const fact of ["transactions", "dialogs", "timers", "pendingRequests", "clientCalls", "applications"] as const)
+  for (const fact of [
+    "transactions",
+    "dialogs",
+    "timers",
+    "pendingRequests",
+    "clientCalls",
+    "applications",
+    "namesRemembered",
+    "nameQuestions",
+    "targetsInQuarantine",
+  ] as const)
     new Gauge({
       name: `sip_${fact.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
       help: `${fact} now`,

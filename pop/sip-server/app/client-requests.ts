@@ -13,8 +13,9 @@
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import { cancelFor } from "../core/message/build.ts";
-import type { Header, SipRequest, SipResponse } from "../core/message/message.ts";
+import { type Header, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { hopOf, type NoHop, type Target, usualTransport } from "../core/next-hop/hop.ts";
+import type { QuarantineInput } from "../core/next-hop/quarantine.ts";
 import { choosePoint, isOneOfUs } from "../core/user-agent/destination.ts";
 import { sentFrom, type Unsendable } from "../core/user-agent/outgoing.ts";
 import type { NextHops } from "./next-hops.ts";
@@ -126,13 +127,19 @@ export class ClientRequest implements TimerOwner {
   readonly #route: Route;
   readonly #build: BuildRequest;
   #request: SipRequest;
+  /** The point the request was built for; a switch to TCP changes only its Via. */
+  #builtFor: ListenPoint;
   #path: Path | undefined;
+  /** The way over UDP that the request is too long for, to be tried if TCP fails. */
+  #overUdp: Path | undefined;
   #at = 0;
   #user: ClientRequestUser = DEAF;
   #transaction: ClientTransaction | undefined;
   #attempt: Attempt | undefined;
   #timer: WheelTimer | undefined;
   #beganMs = 0;
+  /** The present target has said something. */
+  #heard = false;
   /** No further target: it rings, or nobody wants it any more. */
   #settled = false;
 
@@ -141,7 +148,9 @@ export class ClientRequest implements TimerOwner {
     this.#route = route;
     this.#build = build;
     this.#request = request;
-    this.#path = route.paths[0];
+    this.#builtFor = route.point;
+    const [path] = route.paths;
+    if (path !== undefined) this.#take(path);
   }
 
   /** As it is sent to the present target. */
@@ -210,15 +219,21 @@ export class ClientRequest implements TimerOwner {
       else if (status < 300) this.#user.onLateAnswer?.(response, from);
       return;
     }
+    this.#heard = true;
     this.#stopTimer();
+    this.#report(status === 503 ? overload(response) : ANSWERED);
     if (status > 100 && status !== 503) this.#settled = true;
-    if (status === 503 && this.#tryNext("503")) return;
+    if (status === 503 && !this.#settled) {
+      this.#overUdp = undefined; // the same server would say the same
+      if (this.#tryNext("503")) return;
+    }
     this.#user.onResponse(response, from);
   }
 
   onFailed(attempt: Attempt, because: Failed): void {
     if (attempt !== this.#attempt) return;
     this.#stopTimer();
+    if (!this.#heard) this.#report(FAILED);
     if (!this.#tryNext(because)) this.#user.onFailed(because);
   }
 
@@ -226,17 +241,20 @@ export class ClientRequest implements TimerOwner {
   onTimer(): void {
     this.#timer = undefined;
     const silent = this.#attempt;
+    this.#report(FAILED);
     if (this.#tryNext("silence")) silent?.transaction?.hush();
   }
 
   get #hasNext(): boolean {
-    return this.#at + 1 < this.#route.paths.length;
+    return this.#overUdp !== undefined || this.#at + 1 < this.#route.paths.length;
   }
 
   #try(path: Path): void {
     const { transactions, shell } = this.#parts;
     const attempt = new Attempt(this, transactions, this.#request, path.flow);
     this.#attempt = attempt;
+    this.#heard = false;
+    this.#report(TRIED);
     if (this.#request.method === "INVITE" && this.#hasNext)
       this.#timer = shell.wheel.start(this, "next-target", shell.limits.nextTargetAfterMs);
     this.#transaction = attempt.start();
@@ -251,26 +269,74 @@ export class ClientRequest implements TimerOwner {
   /** The request for the next target; false when there is none, or no time. */
   #advance(because: string): boolean {
     const { shell } = this.#parts;
-    const path = this.#route.paths[this.#at + 1];
+    const overUdp = this.#overUdp;
+    const path = overUdp ?? this.#route.paths[this.#at + 1];
     if (path === undefined) return false;
     if (shell.clock.nowMs() - this.#beganMs > TRYING_T1S * shell.timing.t1Ms) return false;
     const branch = shell.ids.branch();
-    if (path.point === this.#path?.point) this.#request = sentFrom(this.#request, path.point, branch);
+    if (path.point === this.#builtFor) this.#request = sentFrom(this.#request, path.point, branch);
     else {
       const made = this.#build(path.point, branch);
       if (!made.ok) return false;
       this.#request = made.value;
+      this.#builtFor = path.point;
     }
-    this.#at++;
-    this.#path = path;
+    this.#overUdp = undefined;
+    if (overUdp !== undefined) this.#path = overUdp;
+    else {
+      this.#at++;
+      this.#take(path);
+    }
     shell.counters.add("next_targets", `because="${because}"`);
     return true;
+  }
+
+  /** This way; over TCP if the request is too long for UDP, whatever the URI asked for: RFC 3261 §18.1.1 knows no exception. */
+  #take(path: Path): void {
+    this.#path = path;
+    const { shell, nextHops } = this.#parts;
+    if (path.flow.transport !== "udp" || this.#route.pinned) return;
+    if (shell.textOf(this.#request).length <= shell.limits.udpRequestBytesMax) return;
+    const point = tcpBeside(shell.points, path);
+    if (point === undefined) return;
+    const flow: Flow = { ...path.flow, pointId: point.id, transport: "tcp" };
+    if (!nextHops.isFit(flow)) return; // it has no TCP: tried lately
+    shell.counters.add("switched_to_tcp");
+    this.#request = sentFrom(this.#request, point, this.#request.via.branch);
+    this.#path = { point, flow };
+    this.#overUdp = path;
+  }
+
+  #report(input: QuarantineInput): void {
+    if (this.#path !== undefined) this.#parts.nextHops.report(this.#path.flow, input);
   }
 
   #stopTimer(): void {
     if (this.#timer !== undefined) this.#parts.shell.wheel.stop(this.#timer);
     this.#timer = undefined;
   }
+}
+
+const TRIED: QuarantineInput = { kind: "tried" };
+const ANSWERED: QuarantineInput = { kind: "answered" };
+const FAILED: QuarantineInput = { kind: "failed" };
+
+/** 503 keeps others away for as long as the server asks; without that it is like a 500 (RFC 3261 §21.5.4). */
+function overload(response: SipResponse): QuarantineInput {
+  const seconds = /^\s*(\d{1,9})/.exec(headerValue(response, "retry-after") ?? "")?.[1];
+  return seconds === undefined || Number(seconds) === 0
+    ? ANSWERED
+    : { kind: "failed", retryAfterMs: Number(seconds) * 1_000 };
+}
+
+/** The TCP listener that belongs with a UDP one: same address, else same name, else whatever can reach it. */
+function tcpBeside(points: readonly ListenPoint[], { point, flow }: Path): ListenPoint | undefined {
+  const others = points.filter(({ transport }) => transport === "tcp");
+  const named = others.filter(({ name }) => name === point.name);
+  return (
+    others.find(({ address }) => address === point.address) ??
+    choosePoint(named.length > 0 ? named : others, "tcp", flow.address)
+  );
 }
 
 /** No new target after this many T1 (64 s): whoever asked has long gone. */

@@ -6,12 +6,13 @@ import type { Clock } from "../../../kernel/time.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
 import type { Ids } from "../boundary/ids.ts";
 import type { MessageTap } from "../boundary/message-tap.ts";
+import type { NameService } from "../boundary/name-service.ts";
 import type { Observable } from "../boundary/observable.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import { defaultPort, type Flow, isNamed, type ListenPoint } from "../core/flow.ts";
-import type { UserAgentLimits } from "../core/limits.ts";
+import type { NextHopLimits, UserAgentLimits } from "../core/limits.ts";
 import { refusalText } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
@@ -30,6 +31,7 @@ import { MessageCounts } from "./message-counts.ts";
 import { NextHops } from "./next-hops.ts";
 import { Orphans } from "./orphans.ts";
 import { type Owner, Owners } from "./owners.ts";
+import { ResponseRoutes } from "./response-routes.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
@@ -62,8 +64,8 @@ export interface EndpointParts {
   readonly log: Log;
   /** Sees every message, when somebody captures. */
   readonly tap?: MessageTap | undefined;
-  /** Never rejects. */
-  resolve(host: string): Promise<string | undefined>;
+  readonly names: NameService;
+  readonly nextHops: NextHopLimits;
 }
 
 export class Endpoint implements SipReceiver, ApplicationHost, Observable {
@@ -75,6 +77,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #transports = new Map<string, SipTransport>();
   readonly #points: ListenPoint[] = [];
   readonly #transactions: TransactionLayer;
+  readonly #nextHops: NextHops;
   readonly #dialogs: DialogStore;
   readonly #applications = new Applications();
   readonly #owners: Owners;
@@ -106,21 +109,21 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
       textOf: (message) => this.#textOf(message),
-      resolve: parts.resolve,
+      admits: (address) => this.admits(address),
       timeOfDay: () => this.#timeOfDay(),
     };
+    const nextHops = new NextHops({ shell, names: parts.names, limits: parts.nextHops });
+    const responseRoutes = new ResponseRoutes(shell, nextHops);
+    this.#nextHops = nextHops;
     this.#transactions = new TransactionLayer({
       timing: shell.timing,
       wheel: this.wheel,
       transactionsMax: settings.transactionsMax,
       send: shell.send,
+      elsewhere: (response, tried, failed) => responseRoutes.elsewhere(response, tried, failed),
     });
     this.#dialogs = new DialogStore(settings.dialogsMax);
-    const requests = new ClientRequests({
-      shell,
-      transactions: this.#transactions,
-      nextHops: new NextHops(shell),
-    });
+    const requests = new ClientRequests({ shell, transactions: this.#transactions, nextHops });
     const owners = new Owners(clock, settings.limits);
     const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners };
     const client = new UserAgentClient({ ...common, onOwnerBack: (owner) => this.#onOwnerBack(owner) });
@@ -140,6 +143,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       clientCalls: this.#client.callCount,
       applications: this.#applications.connected,
       tracedCalls: this.trace.size,
+      ...this.#nextHops.facts,
     };
   }
 

@@ -2,7 +2,7 @@
 // owner, not to the connection, and what it is to be told meanwhile waits here for a while.
 
 import type { Clock } from "../../../kernel/time.ts";
-import type { ApplicationLink } from "../boundary/application-link.ts";
+import type { ApplicationLink, Urgency } from "../boundary/application-link.ts";
 import type { UserAgentLimits } from "../core/limits.ts";
 
 /** What a record keeps of an owner: enough to know it again, in this process or another one. */
@@ -63,8 +63,8 @@ export class Owner implements ApplicationLink {
   }
 
   /** Kept for `returnWaitMs` when the application is away; the oldest give way to the newest. */
-  send(payload: string): void {
-    if (this.#link?.open) this.#link.send(payload);
+  send(payload: string, urgency: Urgency = "now"): void {
+    if (this.#link?.open) this.#link.send(payload, urgency);
     else this.keep(payload, this.#limits.returnWaitMs);
   }
 

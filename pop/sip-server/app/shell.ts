@@ -22,8 +22,8 @@ export interface Shell {
   send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
   /** The bytes of a message, serialised once when it has just been sent. */
   textOf(message: SipMessage): string;
-  /** An address for a host name; undefined when there is none. Never rejects. */
-  resolve(host: string): Promise<string | undefined>;
+  /** Whether we look at anything from this address. */
+  admits(address: string): boolean;
   /** UTC, HH:MM:SS.uuuuuu: as the drachtio protocol writes it. */
   timeOfDay(): string;
 }

@@ -32,6 +32,8 @@ export interface TransactionShell {
   readonly transactionsMax: number;
   /** `failed` is called at most once, later, when the transport could not deliver. */
   send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
+  /** Another way for a response that could not be delivered; `failed` as above. */
+  elsewhere(response: SipResponse, tried: Flow, failed: () => void): void;
 }
 
 interface ClientMachine<State> {
@@ -343,7 +345,9 @@ class Server<State extends { readonly name: string }>
   protected perform(effect: ServerEffect<string>): void {
     switch (effect.kind) {
       case "send":
-        this.shell.send(effect.response, this.flow, effect.again, () => this.handle({ kind: "transport-failed" }));
+        this.shell.send(effect.response, this.flow, effect.again, () =>
+          this.shell.elsewhere(effect.response, this.flow, () => this.handle({ kind: "transport-failed" })),
+        );
         break;
       case "deliver-ack":
         this.#user.onAck(effect.ack);

@@ -318,7 +318,7 @@ export class UserAgentClient {
   #echo(link: Owner, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
     const text = this.#shell.textOf(request);
     const meta = this.#ownMeta(point, text.length);
-    link.send(report.requestSent(this.#shell.ids.uuid(), commandId, meta, transactionId, text));
+    link.send(report.requestSent(this.#shell.ids.uuid(), commandId, meta, transactionId, text), "soon");
   }
 
   #ownMeta({ transport, host, port }: ListenPoint, bytes: number): report.Meta {

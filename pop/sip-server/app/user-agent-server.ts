@@ -296,7 +296,7 @@ export class UserAgentServer {
       time: this.#shell.timeOfDay(),
     };
     const { transactionId } = command;
-    link.send(report.responseSent(this.#shell.ids.uuid(), command.id, meta, transactionId, dialogId, text));
+    link.send(report.responseSent(this.#shell.ids.uuid(), command.id, meta, transactionId, dialogId, text), "soon");
     if (link.isUnproven && pending.facts.entry !== undefined) this.#judge(link, status);
   }
 
@@ -474,7 +474,8 @@ export class UserAgentServer {
   #deliver(link: Owner, request: SipRequest, from: Flow, transactionId: string, dialogId: string): void {
     const meta = this.#networkMeta(request, from);
     const text = this.#shell.textOf(request);
-    link.send(report.message(this.#shell.ids.uuid(), meta, transactionId, dialogId, text));
+    const urgency = request.method === "ACK" ? "soon" : "now";
+    link.send(report.message(this.#shell.ids.uuid(), meta, transactionId, dialogId, text), urgency);
   }
 
   #networkMeta(request: SipRequest, from: Flow): report.Meta {

@@ -1,3 +1,6 @@
+/** "soon": nobody waits for it, so it may share the way with a later one. The order is kept in any case. */
+export type Urgency = "now" | "soon";
+
 /** One connection of an application. */
 export interface ApplicationLink {
   readonly id: string;
@@ -5,7 +8,7 @@ export interface ApplicationLink {
   readonly address: string;
   readonly open: boolean;
   /** @param payload bytes as latin-1, unframed */
-  send(payload: string): void;
+  send(payload: string, urgency?: Urgency): void;
   /** After what was sent has left. */
   close(): void;
 }

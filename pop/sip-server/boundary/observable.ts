@@ -40,4 +40,7 @@ export type Fact =
   | "pendingRequests"
   | "clientCalls"
   | "applications"
-  | "tracedCalls";
+  | "tracedCalls"
+  | "namesRemembered"
+  | "nameQuestions"
+  | "targetsInQuarantine";

@@ -5,6 +5,10 @@ import { z } from "zod";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
 const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
+const isServer = (text: string): boolean =>
+  isIP(text) !== 0 ||
+  isIP(text.replace(/:\d{1,5}$/, "")) === 4 ||
+  isIP(/^\[(.*)\](?::\d{1,5})?$/.exec(text)?.[1] ?? "") === 6;
 
 const file = z.string().min(1).max(4_096);
 const prefix = z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], {
@@ -134,6 +138,16 @@ export const SipServerConfigSchema = z
     orphanGraceMs: z.int().min(0).max(86_400_000).default(60_000),
     /** An INVITE whose target says nothing for so long goes to the next target of its host name. */
     nextTargetAfterMs: z.int().min(500).max(32_000).default(4_000),
+    /** Longer requests go by TCP: 200 below the path MTU. 65,535: never. */
+    udpRequestBytesMax: z.int().min(500).max(65_535).default(1_300),
+    dns: z
+      .strictObject({
+        /** `address` or `address:port`, IPv6 in brackets; default: those of the operating system. */
+        servers: z.array(z.string().refine(isServer, "an IP address, with or without a port")).min(1).max(8).optional(),
+        timeoutMs: z.int().min(50).max(5_000).default(750),
+        attemptsMax: z.int().min(1).max(8).default(3),
+      })
+      .prefault({}),
     /** BYEs per second to dialogs whose application is gone for good. */
     orphanByesPerSecond: z.int().min(1).max(10_000).default(200),
     /** How long what an application that has lost its connection must answer waits for it to come back. */

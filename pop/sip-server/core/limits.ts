@@ -1,5 +1,7 @@
 // Every bound that is not the parser's, with its default. The configuration may set most of them.
 
+import type { DnsCacheLimits } from "./next-hop/dns-cache.ts";
+
 export interface ConnectionLimits {
   readonly messageBytesMax: number;
   /** Of one listener, both ways. */
@@ -51,12 +53,15 @@ export interface AdminLimits {
   readonly connectionsMax: number;
   /** Unsent; an application that does not read is disconnected. */
   readonly backlogBytesMax: number;
+  /** How long a frame nobody waits for (our echo of a message, an ACK) may wait for one to go with. */
+  readonly unhurriedMs: number;
 }
 
 export const ADMIN_LIMITS: AdminLimits = {
   frameBytesMax: 1_048_576,
   connectionsMax: 64,
   backlogBytesMax: 64 * 1_048_576,
+  unhurriedMs: 2,
 };
 
 export interface UserAgentLimits {
@@ -71,6 +76,8 @@ export interface UserAgentLimits {
   readonly orphanGraceMs: number;
   /** An INVITE whose target has not said a word for so long goes to the next one, when there is one. */
   readonly nextTargetAfterMs: number;
+  /** A longer request goes by TCP where UDP was meant: RFC 3261 §18.1.1. 200 below the path MTU, or 1,300 when that is unknown. */
+  readonly udpRequestBytesMax: number;
   /** BYEs to orphans go out at this rate. */
   readonly orphanByesPerSecond: number;
   /** What an application that is away is to answer, or to hear, waits this long for it; never beyond 32·T1 (Timer F is 64·T1). */
@@ -87,11 +94,48 @@ export const USER_AGENT_LIMITS: UserAgentLimits = {
   ringingMs: 600_000,
   orphanGraceMs: 60_000,
   nextTargetAfterMs: 4_000, // the fourth copy (3.5 s) has had its T1; a server that is alive says 100 within 200 ms (§17.2.1)
+  udpRequestBytesMax: 1_300,
   orphanByesPerSecond: 200,
   returnWaitMs: 4_000,
   outboxFramesMax: 10_000,
   outboxBytesMax: 16 * 1_048_576,
 };
+
+export interface NextHopLimits extends DnsCacheLimits {
+  /** Requests that wait for a name; further ones fail at once (503). */
+  readonly resolutionsMax: number;
+  /** Questions under way; a further one fails at once, or is answered from what is remembered. */
+  readonly questionsMax: number;
+  /** How long servers may take when an answer grown old is at hand. */
+  readonly staleAfterMs: number;
+  /** Targets remembered as dead. */
+  readonly quarantinedMax: number;
+}
+
+export const NEXT_HOP_LIMITS: NextHopLimits = {
+  answersMax: 10_000,
+  ttlMinSeconds: 5,
+  ttlMaxSeconds: 3_600,
+  negativeTtlMaxSeconds: 300,
+  failureSeconds: 10,
+  staleSeconds: 3_600,
+  resolutionsMax: 10_000,
+  questionsMax: 512,
+  staleAfterMs: 1_000,
+  quarantinedMax: 1_024,
+};
+
+export interface DnsClientLimits {
+  /** For the first answer; each further attempt may take half as long again. */
+  readonly timeoutMs: number;
+  /** Over all servers, one after the other. */
+  readonly attemptsMax: number;
+  /** Of an answer over TCP; more than any honest set of servers needs. */
+  readonly answerBytesMax: number;
+}
+
+/** All attempts together take 3.6 s at most: within the 5 s of a whole resolution. */
+export const DNS_CLIENT_LIMITS: DnsClientLimits = { timeoutMs: 750, attemptsMax: 3, answerBytesMax: 16_384 };
 
 /** Beyond these, new calls get 503; requests inside dialogs still go through until transactions are full too. */
 export const ENDPOINT_LIMITS = { transactionsMax: 200_000, dialogsMax: 50_000 } as const;

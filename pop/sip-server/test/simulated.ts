@@ -4,7 +4,7 @@ import { silentLog } from "../../../kernel/log.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
 import { Endpoint, type EndpointSettings } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
-import { ENDPOINT_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
+import { ENDPOINT_LIMITS, NEXT_HOP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
 
@@ -52,7 +52,8 @@ export class SimulatedHost {
         chance: () => world.rng.next(),
       },
       log: silentLog,
-      resolve: async () => undefined,
+      names: { ask: (_question, answered) => answered({ kind: "none", ttlSeconds: 60 }), stop: () => {} },
+      nextHops: NEXT_HOP_LIMITS,
     });
     const point = {
       id: `udp/${address}:5060`,
