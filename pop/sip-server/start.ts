@@ -46,6 +46,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       parse: { ...PARSE_LIMITS, messageBytesMax: config.messageBytesMax },
       transactionsMax: config.transactionsMax,
       dialogsMax: config.dialogsMax,
+      sessionTimer: config.sessionTimer,
       limits: {
         ...USER_AGENT_LIMITS,
         pendingMax: config.pendingRequestsMax,

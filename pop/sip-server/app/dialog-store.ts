@@ -5,7 +5,10 @@ import type { AcceptedInviteState } from "../core/dialog/accepted-invite.ts";
 import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
 import type { Flow } from "../core/flow.ts";
 import type { SipRequest } from "../core/message/message.ts";
+import type { Exchange } from "../core/session/offer-answer.ts";
+import * as sessionTimer from "../core/session/session-timer.ts";
 import type { Owner } from "./owners.ts";
+import type { WheelTimer } from "./timer-wheel.ts";
 
 /** A 2xx the application has yet to acknowledge. */
 export interface UnacknowledgedInvite {
@@ -55,6 +58,15 @@ export interface DialogEntry {
   heldBye: HeldRequest | undefined;
   /** A BYE of ours is out: nothing new begins in here. RFC 5407 §3.2. */
   ending: boolean;
+  /** The session description we sent last and the peer took; "" when there was none. */
+  localSdp: string;
+  exchange: Exchange;
+  /** The peer's Allow names UPDATE. RFC 3311 §4. */
+  peerUpdates: boolean;
+  session: sessionTimer.SessionState;
+  /** What a 422 of the peer has asked for. RFC 4028 §7.3. */
+  minSeSeconds: number;
+  sessionTimer: WheelTimer | undefined;
 }
 
 export class DialogStore {
@@ -64,6 +76,8 @@ export class DialogStore {
   readonly #forks = new Map<string, DialogEntry[]>();
   readonly #byKey = new Map<string, DialogEntry>();
   readonly dialogsMax: number;
+  /** A dialog with a timer has ended. */
+  onTimedDialogEnded: (entry: DialogEntry) => void = () => {};
 
   constructor(dialogsMax: number) {
     this.dialogsMax = dialogsMax;
@@ -88,6 +102,12 @@ export class DialogStore {
       rseq: 0,
       heldBye: undefined,
       ending: false,
+      localSdp: "",
+      exchange: undefined,
+      peerUpdates: false,
+      session: sessionTimer.OFF,
+      minSeSeconds: 90,
+      sessionTimer: undefined,
     };
     this.put(entry);
     return entry;
@@ -132,6 +152,7 @@ export class DialogStore {
   /** Safe to repeat. */
   remove(entry: DialogEntry): void {
     entry.dialog = { ...entry.dialog, phase: "terminated" };
+    if (entry.sessionTimer !== undefined) this.onTimedDialogEnded(entry);
     const key = keyOf(entry.dialog);
     const { id } = entry.dialog;
     if (this.#byKey.get(key) === entry) this.#byKey.delete(key);

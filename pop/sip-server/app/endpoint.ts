@@ -20,6 +20,7 @@ import { parameter, splitList } from "../core/message/parameters.ts";
 import { type ParseLimits, parseMessage } from "../core/message/parse.ts";
 import { serialise } from "../core/message/serialise.ts";
 import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
+import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
 import { Applications, isSameSecret } from "./applications.ts";
@@ -54,6 +55,7 @@ export interface EndpointSettings {
   readonly transactionsMax: number;
   readonly dialogsMax: number;
   readonly limits: UserAgentLimits;
+  readonly sessionTimer: SessionTimerPolicy;
 }
 
 export interface EndpointParts {
@@ -106,6 +108,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       ids: parts.ids,
       points: this.#points,
       limits: settings.limits,
+      sessionTimer: settings.sessionTimer,
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
       textOf: (message) => this.#textOf(message),
@@ -131,7 +134,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#owners = owners;
     this.#client = client;
     this.#orphans = orphans;
-    this.#server = new UserAgentServer({ ...common, applications: this.#applications, orphans, client });
+    const sessions = client.sessions;
+    this.#server = new UserAgentServer({ ...common, applications: this.#applications, orphans, client, sessions });
   }
 
   get facts() {

@@ -5,6 +5,7 @@ import type { Ids } from "../boundary/ids.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import type { UserAgentLimits } from "../core/limits.ts";
 import type { SipMessage } from "../core/message/message.ts";
+import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import type { Timing } from "../core/transaction/timing.ts";
 import type { Counters } from "./counters.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
@@ -18,6 +19,7 @@ export interface Shell {
   /** Ours, in the order of the configuration; known once the sockets are bound. */
   readonly points: readonly ListenPoint[];
   readonly limits: UserAgentLimits;
+  readonly sessionTimer: SessionTimerPolicy;
   point(id: string): ListenPoint;
   send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
   /** The bytes of a message, serialised once when it has just been sent. */

@@ -1,5 +1,6 @@
 // Requests of applications, and the network's answers to them. RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1.
 
+import { succeed } from "../../../kernel/outcome.ts";
 import * as cancellation from "../core/dialog/cancellation.ts";
 import {
   addressing,
@@ -15,11 +16,22 @@ import type { Command, RequestDraft } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import { type Flow, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { cancelFor, responseTo } from "../core/message/build.ts";
-import { header, headersOf, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
+import {
+  header,
+  headersOf,
+  headerValue,
+  isSdp,
+  listsToken,
+  type SipRequest,
+  type SipResponse,
+} from "../core/message/message.ts";
 import { bareHost } from "../core/message/uri.ts";
 import { hopOf, targetOfAddress } from "../core/next-hop/hop.ts";
+import { agreed, asked, minSeOf, raised } from "../core/session/negotiation.ts";
+import { answeredIn, described, withdrawn } from "../core/session/offer-answer.ts";
+import { termsOf } from "../core/session/session-timer.ts";
 import { isPrivate } from "../core/user-agent/destination.ts";
-import { cancelHeaders, newRequest, requestInDialog } from "../core/user-agent/outgoing.ts";
+import { cancelHeaders, newRequest, requestInDialog, sentFrom } from "../core/user-agent/outgoing.ts";
 import {
   type ClientRequest,
   type ClientRequests,
@@ -29,6 +41,7 @@ import {
 } from "./client-requests.ts";
 import type { AckKeeper, DialogEntry, DialogStore, HeldRequest } from "./dialog-store.ts";
 import type { Owner, Owners } from "./owners.ts";
+import { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { Failed, TransactionLayer } from "./transaction-layer.ts";
@@ -55,6 +68,7 @@ export class UserAgentClient {
   readonly #requests: ClientRequests;
   readonly #owners: Owners;
   readonly #onOwnerBack: (owner: Owner) => void;
+  readonly sessions: SessionTimers;
   /** By the application's name; CANCEL looks here. */
   readonly #calls = new Map<string, ClientCall>();
 
@@ -65,6 +79,8 @@ export class UserAgentClient {
     this.#requests = parts.requests;
     this.#owners = parts.owners;
     this.#onOwnerBack = (owner) => parts.onOwnerBack(owner);
+    this.sessions = new SessionTimers(parts.shell, this);
+    parts.dialogs.onTimedDialogEnded = (entry) => this.sessions.over(entry);
   }
 
   get callCount(): number {
@@ -82,7 +98,8 @@ export class UserAgentClient {
   }
 
   #outOfDialog(link: Owner, command: SendRequest): void {
-    const { draft, routeUrl } = command;
+    const { routeUrl } = command;
+    const draft = this.#withSessionTimer(command.draft, undefined);
     if (this.#transactions.full || this.#dialogs.full) {
       this.#nok(link, command.id, "Server error: too many transactions or dialogs");
       return;
@@ -124,13 +141,21 @@ export class UserAgentClient {
     else this.#requestInDialog(link, command.id, command.draft, entry);
   }
 
+  /** RFC 4028 §7.1, §7.4: what the application did not say of session timers. */
+  #withSessionTimer(draft: RequestDraft, entry: DialogEntry | undefined): RequestDraft {
+    if (draft.method !== "INVITE" && (draft.method !== "UPDATE" || entry === undefined)) return draft;
+    const added = asked(draft, entry === undefined ? undefined : termsOf(entry.session), this.#shell.sessionTimer);
+    return added.length === 0 ? draft : { ...draft, headers: [...draft.headers, ...added] };
+  }
+
   /** Forks share their name: the one whose reliable 1xx has this number is meant. RFC 3262 §7.2. */
   #forkToPrack({ dialogId, draft }: SendRequest): DialogEntry | undefined {
     const rseq = Number.parseInt(headerValue(draft, "rack") ?? "", 10);
     return this.#dialogs.forksOf(dialogId).findLast((fork) => fork.rseq === rseq) ?? this.#dialogs.byId(dialogId);
   }
 
-  #requestInDialog(link: Owner, commandId: string, draft: RequestDraft, entry: DialogEntry): void {
+  #requestInDialog(link: Owner, commandId: string, given: RequestDraft, entry: DialogEntry): void {
+    const draft = this.#withSessionTimer(given, entry);
     this.#requests.locate(this.#nextHop(entry.dialog), (located) => {
       if (!located.ok) {
         this.#nok(link, commandId, located.failure.reason);
@@ -158,6 +183,11 @@ export class UserAgentClient {
         if (entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined) return call.answerLocally(491);
         entry.invitingOut = true;
         call.holdsInviting = true;
+      }
+      if (isSdp(request) && CARRIES_OFFERS.has(request.method)) {
+        // RFC 3311 §5.1. In a PRACK it may be an answer.
+        if (request.method === "UPDATE" && entry.exchange !== undefined) return call.answerLocally(491);
+        entry.exchange = described(entry.exchange, "us", request.method, cseq);
       }
       if (request.method === "BYE" && entry.acceptance?.state === "waiting") {
         if (entry.heldBye !== undefined) return call.answerLocally(491); // one is enough
@@ -218,6 +248,11 @@ export class UserAgentClient {
         : located;
       if (!prepared.ok) return done(undefined);
       entry.unacknowledged = undefined;
+      if (isSdp(ack)) {
+        entry.localSdp = ack.body;
+        entry.exchange = described(entry.exchange, "us", "INVITE", cseq);
+      }
+      entry.exchange = withdrawn(entry.exchange, "INVITE", cseq);
       prepared.value.transmit((request, flow) => unacknowledged.keeper.keepAck(entry, request, flow));
       done(prepared.value);
     });
@@ -302,7 +337,7 @@ export class UserAgentClient {
   }
 
   /** A 2xx is acknowledged whatever became of the call; here the application does not. */
-  acknowledge(entry: DialogEntry, keeper: ClientCall): void {
+  acknowledge(entry: DialogEntry, keeper: AckKeeper & { readonly request: SipRequest }): void {
     entry.unacknowledged = { invite: keeper.request, endBecause: undefined, keeper };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
     this.#sendAck(entry, draft, NOTHING);
@@ -313,6 +348,56 @@ export class UserAgentClient {
     this.acknowledge(entry, keeper);
     this.#shell.counters.add("forks_ended");
     this.sendBye(entry, "answered elsewhere", false); // the application never knew this one
+  }
+
+  /** A refresh of the session: RFC 4028 §7.4, §10. UPDATE where the peer takes it; it disturbs nothing. */
+  refresh(entry: DialogEntry, intervalSeconds: number): void {
+    const { dialog, localSdp } = entry;
+    const method = entry.peerUpdates || localSdp === "" ? "UPDATE" : "INVITE";
+    const isBusy = entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined;
+    if (method === "INVITE" && (isBusy || entry.unacknowledged !== undefined || entry.exchange !== undefined))
+      return this.sessions.busy(entry);
+    const terms = { intervalSeconds, weRefresh: true };
+    const headers = asked({ headers: [] }, terms, this.#shell.sessionTimer, entry.minSeSeconds);
+    const draft: RequestDraft = {
+      method,
+      uri: dialog.remoteTarget,
+      headers: [...headers],
+      body: method === "INVITE" ? localSdp : "",
+    };
+    this.#requests.locate(this.#nextHop(dialog), (located) => {
+      const cseq = entry.dialog.localSeq + 1;
+      const prepared = located.ok
+        ? this.#requests.prepare(located.value, (point, branch) =>
+            requestInDialog(entry.dialog, draft, { point, branch, cseq }),
+          )
+        : located;
+      if (!prepared.ok) return this.sessions.refused(entry, { status: 503, waitMs: undefined, again: false });
+      entry.dialog = { ...entry.dialog, localSeq: cseq };
+      if (method === "INVITE") {
+        entry.invitingOut = true;
+        entry.exchange = described(undefined, "us", "INVITE", cseq);
+      }
+      prepared.value.start(new Refresh(this.#shell, this, entry, prepared.value));
+    });
+  }
+
+  /** The same INVITE or UPDATE with the session interval that a 422 asks for. RFC 4028 §7.3. */
+  raise(before: ClientRequest, refusal: SipResponse, inside: DialogEntry | undefined): ClientRequest | undefined {
+    const { request, flow } = before;
+    const headers = raised(request.headers, refusal);
+    if (headers === undefined || flow === undefined) return undefined;
+    const cseq = (inside?.dialog.localSeq ?? request.cseq.number) + 1;
+    let again: ClientRequest | undefined;
+    this.#requests.locate({ uri: request.uri, flow }, (located) => {
+      if (!located.ok) return;
+      const prepared = this.#requests.prepare(located.value, (point, branch) =>
+        succeed(renumbered(sentFrom({ ...request, headers }, point, branch), cseq)),
+      );
+      if (prepared.ok) again = prepared.value;
+    });
+    if (again !== undefined && inside !== undefined) inside.dialog = { ...inside.dialog, localSeq: cseq };
+    return again;
   }
 
   #echo(link: Owner, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
@@ -335,6 +420,9 @@ const APPLICATION_GONE = "application gone";
 
 interface ClientCallUser {
   ended(call: ClientCall): void;
+  raise(before: ClientRequest, refusal: SipResponse, inside: DialogEntry | undefined): ClientRequest | undefined;
+  readonly sessions: SessionTimers;
+  sendBye(entry: DialogEntry, why: string): void;
   /** A 2xx to a re-INVITE that the application can not acknowledge. */
   acknowledge(entry: DialogEntry, call: ClientCall): void;
   /** A 2xx whose dialog the application does not want, or never knew. */
@@ -345,7 +433,9 @@ interface ClientCallUser {
 class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldRequest {
   readonly transactionId: string;
   readonly link: Owner;
-  readonly #outgoing: ClientRequest;
+  #outgoing: ClientRequest;
+  /** A 422 has been followed once. */
+  #raised = false;
   readonly #shell: Shell;
   readonly #dialogs: DialogStore;
   readonly #user: ClientCallUser;
@@ -466,6 +556,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const text = this.#shell.textOf(response);
     const meta = report.nowhere(this.#shell.timeOfDay());
     this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, this.#dialogIdFor(), text));
+    this.#endIfUnknown(status);
   }
 
   onFailed(because: Failed): void {
@@ -477,10 +568,35 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const { method } = this.request;
     if (response.status < 200) this.#onProvisional(response, from);
     else if (method === "INVITE" && response.status < 300) this.#onAccepted(response, from);
-    else if (!this.#answered) {
+    else if (!this.#answered && !this.#retriesLonger(response)) {
       this.#end(response);
       this.#deliver(response, from, this.#dialogIdFor());
+      this.#endIfUnknown(response.status);
     }
+  }
+
+  /** RFC 4028 §7.3: our part of the bargain, once; the application hears of the outcome. */
+  #retriesLonger(response: SipResponse): boolean {
+    if (response.status !== 422 || this.#raised || this.#cancellation.name !== "unasked") return false;
+    const again = this.#user.raise(this.#outgoing, response, this.#inside);
+    if (again === undefined) return false;
+    this.#raised = true;
+    this.#outgoing.settle();
+    this.#outgoing = again;
+    this.#cancellation = cancellation.UNASKED;
+    for (const entry of this.#forks.values()) this.#dialogs.remove(entry);
+    this.#forks.clear();
+    again.start(this);
+    return true;
+  }
+
+  /** §12.2.1.2, RFC 5057 §5.1: the peer knows nothing of the session, or nobody is there any more. */
+  #endIfUnknown(status: number): void {
+    const { method } = this.request;
+    const inside = this.#inside;
+    if (inside === undefined || (status !== 481 && status !== 408)) return;
+    if ((method !== "INVITE" && method !== "UPDATE") || inside.dialog.phase !== "confirmed" || inside.ending) return;
+    this.#user.sendBye(inside, `${method} answered with ${status}`);
   }
 
   #onProvisional(response: SipResponse, from: Flow): void {
@@ -493,6 +609,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
       // RFC 3262 §4: a copy, or one out of order, is not for the application.
       if (entry.rseq !== 0 && rseq !== entry.rseq + 1) return;
       entry.rseq = rseq;
+      if (isSdp(response)) entry.exchange = described(entry.exchange, "peer", "INVITE", response.cseq.number);
     }
     this.#deliver(response, from, entry?.dialog.id ?? this.#dialogIdFor());
   }
@@ -515,7 +632,11 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     this.#chosen = entry;
     this.#dialogs.prefer(entry);
     entry.dialog = refreshed(confirmed(entry.dialog, response), response);
+    if (isSdp(this.request)) entry.localSdp = this.request.body;
+    if (isSdp(response)) entry.exchange = described(entry.exchange, "peer", "INVITE", response.cseq.number);
+    if (headerValue(response, "allow") !== undefined) entry.peerUpdates = listsToken(response, "allow", "update");
     this.#end(response);
+    this.#user.sessions.agreed(entry, agreed(response));
     entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
     this.#deliver(response, from, entry.dialog.id);
     if (!this.link.open) this.expectOwner();
@@ -548,6 +669,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     if (response.status < 200 && response.toTag === "") return undefined;
     if (!isOvertaken && this.#forks.size >= FORKS_MAX) return undefined;
     const entry = this.#dialogs.add(dialogOfUac(this.request, response, from), this.link);
+    if (isSdp(this.request)) entry.exchange = described(undefined, "us", "INVITE", this.request.cseq.number);
     this.#forks.set(response.toTag, entry);
     return entry;
   }
@@ -571,6 +693,13 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const inside = this.#inside;
     if (inside !== undefined) {
       if (this.holdsInviting) inside.invitingOut = false;
+      const { number } = this.request.cseq;
+      if (status < 300 && method !== "INVITE" && CARRIES_OFFERS.has(method)) {
+        if (isSdp(this.request)) inside.localSdp = this.request.body;
+        if (isSdp(response)) inside.exchange = answeredIn(inside.exchange, "peer");
+        if (method === "UPDATE") this.#user.sessions.agreed(inside, agreed(response));
+      }
+      if (inside.exchange?.by === "us") inside.exchange = withdrawn(inside.exchange, method, number);
       if (method === "BYE" && status !== 401 && status !== 407) this.#dialogs.remove(inside);
       else if (method === "BYE") inside.ending = false; // the application tries again with its credentials
       if (status < 300 && refreshesTarget(method)) inside.dialog = refreshed(inside.dialog, response);
@@ -611,3 +740,91 @@ const isLastNotify = (notify: SipRequest): boolean =>
   /^terminated/i.test(headerValue(notify, "subscription-state") ?? "");
 
 const NOTHING = () => {};
+
+/** RFC 3264 by way of RFC 3261, 3262, 3311. */
+const CARRIES_OFFERS = new Set(["INVITE", "UPDATE", "PRACK"]);
+
+/** A refresh of the session that the application knows nothing of. */
+class Refresh implements ClientRequestUser, AckKeeper {
+  readonly #shell: Shell;
+  readonly #user: UserAgentClient;
+  readonly #entry: DialogEntry;
+  readonly #outgoing: ClientRequest;
+  #ack: { readonly ack: SipRequest; readonly flow: Flow } | undefined;
+  #isOver = false;
+
+  constructor(shell: Shell, user: UserAgentClient, entry: DialogEntry, outgoing: ClientRequest) {
+    this.#shell = shell;
+    this.#user = user;
+    this.#entry = entry;
+    this.#outgoing = outgoing;
+  }
+
+  get request(): SipRequest {
+    return this.#outgoing.request;
+  }
+
+  keepAck(_entry: DialogEntry, ack: SipRequest, flow: Flow): void {
+    this.#ack = { ack, flow };
+  }
+
+  expectOwner(): void {} // the ACK is ours, and out
+
+  onResponse(response: SipResponse): void {
+    const { status } = response;
+    if (status < 200) return;
+    const entry = this.#entry;
+    const isInvite = this.request.method === "INVITE";
+    if (this.#isOver) {
+      if (isInvite && status < 300 && this.#ack !== undefined)
+        this.#shell.send(this.#ack.ack, this.#ack.flow, true, NOTHING);
+      return;
+    }
+    this.#end();
+    if (status >= 300) return this.#refused(response);
+    entry.dialog = refreshed(entry.dialog, response);
+    if (isInvite) this.#user.acknowledge(entry, this);
+    this.#user.sessions.agreed(entry, agreed(response));
+  }
+
+  onFailed(because: Failed): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#user.sessions.refused(this.#entry, {
+      status: because === "timeout" ? 408 : 503,
+      waitMs: undefined,
+      again: false,
+    });
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    if (this.request.method !== "INVITE") return;
+    const entry = this.#entry;
+    entry.invitingOut = false;
+    entry.exchange = withdrawn(entry.exchange, "INVITE", this.request.cseq.number);
+  }
+
+  #refused(response: SipResponse): void {
+    const { status } = response;
+    const entry = this.#entry;
+    const retryAfter = Number.parseInt(headerValue(response, "retry-after") ?? "", 10);
+    const waitMs = Number.isNaN(retryAfter) ? undefined : 1_000 * retryAfter;
+    if (status === 422) {
+      const intervalSeconds = minSeOf(response);
+      entry.minSeSeconds = intervalSeconds;
+      return this.#user.sessions.refused(entry, { status, waitMs, again: true, intervalSeconds });
+    }
+    const isUnknown = this.request.method === "UPDATE" && (status === 405 || status === 501);
+    if (isUnknown) entry.peerUpdates = false;
+    this.#user.sessions.refused(entry, { status, waitMs, again: isUnknown && entry.localSdp !== "" });
+  }
+}
+
+function renumbered(request: SipRequest, number: number): SipRequest {
+  const cseq = { number, method: request.method };
+  const headers = request.headers.map((line) =>
+    line.key === "cseq" ? { ...line, value: `${number} ${request.method}` } : line,
+  );
+  return { ...request, cseq, headers };
+}

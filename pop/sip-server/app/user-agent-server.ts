@@ -18,11 +18,16 @@ import {
   type Header,
   header,
   headerValue,
+  isSdp,
   listsToken,
   type SipRequest,
   type SipResponse,
 } from "../core/message/message.ts";
 import { parameter } from "../core/message/parameters.ts";
+import { retryAfterSeconds } from "../core/session/glare.ts";
+import { answered, isTooShort, minSeHeader, sessionExpiresOf } from "../core/session/negotiation.ts";
+import { answeredIn, described, objection, withdrawn } from "../core/session/offer-answer.ts";
+import { OFF, termsOf } from "../core/session/session-timer.ts";
 import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
 import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
 import type { Applications } from "./applications.ts";
@@ -32,6 +37,7 @@ import { Latency } from "./latency.ts";
 import type { Orphans } from "./orphans.ts";
 import type { Owner, Owners } from "./owners.ts";
 import { PendingRequest, type Silence } from "./pending-request.ts";
+import type { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { ServerTransaction, ServerUser, TransactionLayer } from "./transaction-layer.ts";
@@ -59,6 +65,7 @@ export interface UserAgentServerParts {
   readonly owners: Owners;
   readonly orphans: Orphans;
   readonly client: UserAgentClient;
+  readonly sessions: SessionTimers;
 }
 
 export class UserAgentServer {
@@ -71,7 +78,10 @@ export class UserAgentServer {
   readonly #owners: Owners;
   readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
+  readonly #sessions: SessionTimers;
   readonly #pending = new Map<string, PendingRequest>();
+  /** Those that belong to a dialog. */
+  readonly #byEntry = new Map<DialogEntry, PendingRequest[]>();
   /** INVITEs under way, by their transaction: CANCEL looks here. */
   readonly #invites = new Map<ServerTransaction, PendingRequest>();
 
@@ -83,6 +93,7 @@ export class UserAgentServer {
     this.#owners = parts.owners;
     this.#orphans = parts.orphans;
     this.#client = parts.client;
+    this.#sessions = parts.sessions;
   }
 
   get pendingCount(): number {
@@ -130,6 +141,8 @@ export class UserAgentServer {
       this.#refuse(request, from, 400, "Missing Contact");
       return;
     }
+    if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
+      return this.#refuseInterval(request, from);
     const link = this.#applications.pick(method.toLowerCase());
     if (link === undefined) {
       this.#refuse(request, from, 503);
@@ -162,9 +175,19 @@ export class UserAgentServer {
       const isUnacknowledged = entry.acceptance?.state === "waiting";
       if (entry.invitingOut || isUnacknowledged) return this.#refuse(request, from, 491); // §14.2, RFC 5407 §3.1.4
     }
+    if (method === "INVITE" || method === "UPDATE") {
+      if (isTooShort(request, this.#shell.sessionTimer)) return this.#refuseInterval(request, from);
+      // RFC 3311 §5.2: one UPDATE at a time, and no offer while another is open.
+      const isSecond = method === "UPDATE" && this.#pendingOf(entry, "UPDATE") !== undefined;
+      const status = isSecond ? 500 : isSdp(request) ? objection(entry.exchange) : undefined;
+      if (status !== undefined)
+        return this.#refuse(request, from, status, undefined, status === 500 ? this.#retryAfter() : []);
+    }
     if (method === "PRACK" && !this.#takePrack(entry, request)) return this.#refuse(request, from, 481); // RFC 3262 §3
     if (method === "BYE") this.#endInvites(entry);
     if (method === "INVITE") entry.invitingIn = true;
+    if (isSdp(request) && CARRIES_OFFERS.has(method))
+      entry.exchange = described(entry.exchange, "peer", method, request.cseq.number);
     // An application that is away finds it when it is back in time.
     const pending = this.#open(request, from, point, entry.owner, entry);
     this.#deliver(entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
@@ -173,7 +196,28 @@ export class UserAgentServer {
 
   /** RFC 3261 §14.2, RFC 3311 §5.2: a random 0 … 10 s. */
   #retryAfter(): readonly Header[] {
-    return [header("Retry-After", "retry-after", String(Math.floor(11 * this.#shell.ids.chance())))];
+    return [header("Retry-After", "retry-after", String(retryAfterSeconds(this.#shell.ids.chance())))];
+  }
+
+  /** RFC 4028 §9: without asking the application. */
+  #refuseInterval(request: SipRequest, from: Flow): void {
+    this.#refuse(request, from, 422, undefined, [minSeHeader(this.#shell.sessionTimer.minSeSeconds)]);
+  }
+
+  #pendingOf(entry: DialogEntry, method: string): PendingRequest | undefined {
+    return this.#byEntry.get(entry)?.find(({ facts }) => facts.request.method === method);
+  }
+
+  #attach(entry: DialogEntry, pending: PendingRequest): void {
+    const others = this.#byEntry.get(entry);
+    if (others === undefined) this.#byEntry.set(entry, [pending]);
+    else others.push(pending);
+  }
+
+  #detach(entry: DialogEntry, pending: PendingRequest): void {
+    const left = this.#byEntry.get(entry)?.filter((other) => other !== pending) ?? [];
+    if (left.length === 0) this.#byEntry.delete(entry);
+    else this.#byEntry.set(entry, left);
   }
 
   /** §15.1.2: a BYE also ends what was still being asked in the dialog. */
@@ -181,15 +225,15 @@ export class UserAgentServer {
     entry.acceptance?.over();
     entry.acceptance = undefined;
     release(entry); // the application's own BYE waited for an ACK that will not come
-    for (const pending of [...this.#pending.values()])
-      if (pending.entry === entry && pending.isInvite) this.#finish(pending, this.#answer(pending, 487));
+    for (const pending of [...(this.#byEntry.get(entry) ?? [])])
+      if (pending.isInvite) this.#finish(pending, this.#answer(pending, 487));
   }
 
   /** The PRACK that a 2xx waited for is here. */
   #sendHeld(entry: DialogEntry): void {
-    for (const pending of this.#pending.values()) {
+    for (const pending of this.#byEntry.get(entry) ?? []) {
       const { held } = pending;
-      if (pending.entry !== entry || held === undefined || pending.owesPrackOfDescription) continue;
+      if (held === undefined || pending.owesPrackOfDescription) continue;
       pending.held = undefined;
       const { link, transactionId } = pending.facts;
       this.respond(link, { kind: "send-response", id: held.commandId, transactionId, draft: held.draft });
@@ -199,8 +243,8 @@ export class UserAgentServer {
 
   #takePrack(entry: DialogEntry, prack: SipRequest): boolean {
     const [rseq, cseq] = (headerValue(prack, "rack") ?? "").trim().split(/\s+/);
-    for (const pending of this.#pending.values()) {
-      if (pending.entry !== entry || !pending.isInvite) continue;
+    for (const pending of this.#byEntry.get(entry) ?? []) {
+      if (!pending.isInvite) continue;
       if (pending.facts.request.cseq.number !== Number(cseq) || !pending.isAwaiting(Number(rseq))) continue;
       pending.handleReliable({ kind: "prack", rseq: Number(rseq) });
       return true;
@@ -214,6 +258,8 @@ export class UserAgentServer {
     const acceptance = entry?.acceptance;
     if (entry === undefined || acceptance === undefined) return; // nothing may be answered to an ACK
     if (acceptance.state !== "waiting" || acceptance.cseq !== ack.cseq.number) return;
+    if (isSdp(ack)) entry.exchange = described(entry.exchange, "peer", "INVITE", ack.cseq.number);
+    entry.exchange = withdrawn(entry.exchange, "INVITE", ack.cseq.number);
     // Told first: a held BYE may follow at once.
     this.#deliver(entry.owner, ack, from, acceptance.transactionId, entry.dialog.id);
     acceptance.acknowledge();
@@ -263,6 +309,17 @@ export class UserAgentServer {
       reliable: isReliable,
       contact: pending.entry?.dialog.localContact ?? "",
     });
+    const { method } = request;
+    const isSuccess = status >= 200 && status < 300;
+    const session =
+      isSuccess && (method === "INVITE" || method === "UPDATE")
+        ? answered(request, sessionExpiresOf(draft), termsOf(pending.entry?.session ?? OFF), this.#shell.sessionTimer)
+        : undefined;
+    if (session !== undefined) {
+      const theirs = extra.findIndex(({ key }) => key === "session-expires");
+      if (theirs !== -1) extra.splice(theirs, 1);
+      extra.push(...session.headers);
+    }
     if (isReliable) extra.push(header("RSeq", "rseq", String(pending.nextRseq)));
     const response = responseTo(request, {
       status,
@@ -278,9 +335,19 @@ export class UserAgentServer {
     const entry = pending.entry;
     // drachtio: no dialog id when the dialog is gone, or never was.
     const isBye = request.method === "BYE";
+    if (entry !== undefined && (isReliable || isSuccess) && isSdp(response) && CARRIES_OFFERS.has(method)) {
+      entry.localSdp = response.body;
+      entry.exchange =
+        method === "INVITE"
+          ? described(entry.exchange, "us", method, request.cseq.number)
+          : answeredIn(entry.exchange, "us");
+    }
     const dialogId = isBye ? "" : (entry?.dialog.id ?? "");
-    if (status >= 200) this.#finish(pending, response);
-    else {
+    if (status >= 200) {
+      this.#finish(pending, response);
+      if (entry !== undefined && isSuccess && (method === "INVITE" || method === "UPDATE"))
+        this.#sessions.agreed(entry, session?.terms);
+    } else {
       pending.rings(response);
       if (isReliable) pending.handleReliable({ kind: "send", response });
       else pending.transaction?.respond(response);
@@ -334,6 +401,7 @@ export class UserAgentServer {
     const transaction = this.#transactions.startServer(request, responseFlow(request, from), this.#userOf(from));
     pending.transaction = transaction;
     if (pending.isInvite) this.#invites.set(transaction, pending);
+    if (entry !== undefined) this.#attach(entry, pending);
     return pending;
   }
 
@@ -397,6 +465,12 @@ export class UserAgentServer {
       const made = dialogOfUas(request, { localTag: pending.localTag, localContact, flow: from, party });
       if (!made.ok) return false;
       pending.entry = this.#dialogs.add(made.value, link);
+      this.#attach(pending.entry, pending);
+      if (request.method === "INVITE") {
+        pending.entry.invitingIn = true;
+        pending.entry.peerUpdates = listsToken(request, "allow", "update");
+        if (isSdp(request)) pending.entry.exchange = described(undefined, "peer", "INVITE", request.cseq.number);
+      }
     }
     const { entry } = pending;
     if (!isSuccess) return true;
@@ -419,6 +493,10 @@ export class UserAgentServer {
     if (transaction !== undefined) this.#invites.delete(transaction);
     transaction?.respond(response);
     if (entry === undefined) return;
+    this.#detach(entry, pending);
+    const open = entry.exchange;
+    if (open?.by === "peer" || response.status >= 300)
+      entry.exchange = withdrawn(open, request.method, request.cseq.number);
     if (pending.isInvite) {
       entry.invitingIn = false;
       if (response.status < 300) this.#awaitAck(entry, pending, response);
@@ -500,6 +578,8 @@ function release(entry: DialogEntry): void {
   heldBye?.release();
 }
 
+/** RFC 3264 by way of RFC 3261, 3262, 3311. */
+const CARRIES_OFFERS = new Set(["INVITE", "UPDATE", "PRACK"]);
 const UNKNOWN_TRANSACTION = "Response not sent due to unknown transaction";
 
 const endsSubscription = (request: SipRequest, entry: DialogEntry): boolean =>

@@ -148,6 +148,22 @@ export const SipServerConfigSchema = z
         attemptsMax: z.int().min(1).max(8).default(3),
       })
       .prefault({}),
+    /** RFC 4028. */
+    sessionTimer: z
+      .strictObject({
+        /** What we ask for when neither the application nor the peer does, seconds; 0: never. */
+        intervalSeconds: z
+          .int()
+          .min(0)
+          .max(86_400)
+          .refine((seconds) => seconds === 0 || seconds >= 90, "0, or at least 90 (RFC 4028 §4)")
+          .default(0),
+        /** A shorter interval is refused with 422. */
+        minSeSeconds: z.int().min(90).max(86_400).default(90),
+        /** Who refreshes when the peer leaves it to us. */
+        refresher: z.enum(["peer", "us"]).default("peer"),
+      })
+      .prefault({}),
     /** BYEs per second to dialogs whose application is gone for good. */
     orphanByesPerSecond: z.int().min(1).max(10_000).default(200),
     /** How long what an application that has lost its connection must answer waits for it to come back. */

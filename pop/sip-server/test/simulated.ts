@@ -7,6 +7,7 @@ import type { ApplicationLink } from "../boundary/application-link.ts";
 import { ENDPOINT_LIMITS, NEXT_HOP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
+import { SESSION_TIMER_POLICY } from "../core/session/negotiation.ts";
 
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
@@ -30,6 +31,7 @@ export class SimulatedHost {
         parse: PARSE_LIMITS,
         ...ENDPOINT_LIMITS,
         limits: USER_AGENT_LIMITS,
+        sessionTimer: SESSION_TIMER_POLICY,
         ...settings,
       },
       clock: world,

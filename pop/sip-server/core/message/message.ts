@@ -82,3 +82,6 @@ export function listsToken(message: { readonly headers: readonly Header[] }, key
 }
 
 export const header = (name: string, key: string, value: string): Header => ({ name, key, value });
+
+/** A session description, and nothing around it. */
+export const isSdp = ({ body }: { readonly body: string }): boolean => body.startsWith("v=0");

@@ -1,0 +1,101 @@
+// Drives core/session/session-timer.ts for every dialog that has one. Our refreshes are no business of the application.
+
+import { glareWaitMs } from "../core/session/glare.ts";
+import type { SessionTerms } from "../core/session/negotiation.ts";
+import * as sessionTimer from "../core/session/session-timer.ts";
+import type { DialogEntry } from "./dialog-store.ts";
+import type { Shell } from "./shell.ts";
+import type { TimerOwner } from "./timer-wheel.ts";
+
+export interface SessionTimerUser {
+  /** Sends UPDATE or re-INVITE; the outcome comes back as `agreed` or `refused`. */
+  refresh(entry: DialogEntry, intervalSeconds: number): void;
+  /** BYE, and the application is told. */
+  sendBye(entry: DialogEntry, why: string): void;
+}
+
+export class SessionTimers {
+  readonly #shell: Shell;
+  readonly #user: SessionTimerUser;
+
+  constructor(shell: Shell, user: SessionTimerUser) {
+    this.#shell = shell;
+    this.#user = user;
+  }
+
+  /** A 2xx to INVITE or UPDATE has passed. */
+  agreed(entry: DialogEntry, terms: SessionTerms | undefined): void {
+    if (terms === undefined && entry.session === sessionTimer.OFF) return;
+    if (entry.dialog.phase !== "confirmed") return;
+    this.#handle(entry, { kind: "agreed", terms, nowMs: this.#shell.clock.unixMs() });
+  }
+
+  refused(
+    entry: DialogEntry,
+    refusal: { status: number; waitMs: number | undefined; again: boolean; intervalSeconds?: number },
+  ): void {
+    const nowMs = this.#shell.clock.unixMs();
+    const waitMs = refusal.status === 491 ? this.glareWaitMs(entry) : refusal.waitMs;
+    this.#handle(entry, { kind: "refused", nowMs, ...refusal, waitMs });
+  }
+
+  busy(entry: DialogEntry): void {
+    this.#handle(entry, { kind: "busy", nowMs: this.#shell.clock.unixMs(), waitMs: this.glareWaitMs(entry) });
+  }
+
+  /** The dialog has ended. */
+  over(entry: DialogEntry): void {
+    if (entry.session !== sessionTimer.OFF) this.#handle(entry, { kind: "over" });
+  }
+
+  /** The dialog has been taken up from a record: its deadline goes on. */
+  resume(entry: DialogEntry): void {
+    const dueMs = sessionTimer.dueMsOf(entry.session);
+    if (dueMs !== undefined) this.#start(entry, Math.max(0, dueMs - this.#shell.clock.unixMs()));
+  }
+
+  glareWaitMs({ dialog }: DialogEntry): number {
+    return glareWaitMs(dialog.role === "uac", this.#shell.ids.chance());
+  }
+
+  #handle(entry: DialogEntry, input: sessionTimer.SessionInput): void {
+    const { state, effects } = sessionTimer.step(entry.session, input);
+    entry.session = state;
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case "start-timer":
+          this.#start(entry, effect.afterMs);
+          break;
+        case "stop-timer":
+          this.#stop(entry);
+          break;
+        case "refresh":
+          this.#shell.counters.add("session_refreshes");
+          this.#user.refresh(entry, effect.intervalSeconds);
+          break;
+        case "end":
+          this.#stop(entry);
+          this.#shell.counters.add("session_timers_expired");
+          if (entry.dialog.phase !== "terminated" && !entry.ending) this.#user.sendBye(entry, effect.because);
+          break;
+      }
+    }
+  }
+
+  #start(entry: DialogEntry, afterMs: number): void {
+    this.#stop(entry);
+    const owner: TimerOwner = { onTimer: () => this.#onTimer(entry) };
+    entry.sessionTimer = this.#shell.wheel.start(owner, "session", afterMs);
+  }
+
+  #stop(entry: DialogEntry): void {
+    if (entry.sessionTimer !== undefined) this.#shell.wheel.stop(entry.sessionTimer);
+    entry.sessionTimer = undefined;
+  }
+
+  #onTimer(entry: DialogEntry): void {
+    entry.sessionTimer = undefined;
+    if (entry.dialog.phase === "terminated") return;
+    this.#handle(entry, { kind: "timer", nowMs: this.#shell.clock.unixMs() });
+  }
+}
