@@ -80,6 +80,18 @@ test("found: a NUL or control character in the Request-URI an application gives"
   }
 });
 
+test("found: an application writes a From, To or Call-ID that nobody can read: refused, not sent", () => {
+  for (const line of ["From: <sip:a@b>;tag = q : 60", 'To: "x <sip:a@b>', "Call-ID: a b", "f: a, b <sip:a@b>"]) {
+    const parsed = parseCommand(`4|sip|||\r\nOPTIONS sip:x SIP/2.0\r\n${line}\r\n\r\n`);
+    assert.ok(!parsed.ok && parsed.failure.verdict === "NOK", line);
+  }
+});
+
+test("found: an application's message with more headers than anybody reads", () => {
+  const parsed = parseCommand(`4|sip|||\r\nOPTIONS sip:x SIP/2.0\r\n${"X: y\r\n".repeat(300)}\r\n`);
+  assert.ok(!parsed.ok && parsed.failure.reason === "too many headers");
+});
+
 test("found: octet A0 at the end of a value is half of a letter, not a blank", () => {
   const voila = Buffer.from("voilà", "utf8").toString("latin1");
   const parsed = parseMessage(OPTIONS.replace("CSeq", `Subject: ${voila}\t \r\nCSeq`));

@@ -4,6 +4,7 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { headerKey } from "../message/header-name.ts";
 import { trimLws } from "../message/lws.ts";
 import { type Header, header } from "../message/message.ts";
+import { isCallId, tagIn } from "../message/parse.ts";
 
 /** A message as an application writes it: no Via, no CSeq it need care for. */
 export interface Draft {
@@ -40,6 +41,8 @@ export interface CommandFault {
   readonly verdict: "NO" | "NOK";
 }
 
+/** A receiver like us refuses more. */
+const DRAFT_HEADERS_MAX = 256;
 const SOURCES_MAX = 4_096;
 
 /** @fails command.unusable */
@@ -87,7 +90,11 @@ function parseSip(id: string, tokens: readonly string[], text: string): Outcome<
   const body = headEnd === -1 ? "" : text.slice(headEnd + 4);
   const lines = head.split(/\r\n(?![ \t])/);
   const startLine = lines[0] ?? "";
+  if (lines.length > DRAFT_HEADERS_MAX) return nok("too many headers");
   const draft: Draft = { headers: readLines(lines), body };
+  for (const { key, name, value } of draft.headers)
+    if (((key === "from" || key === "to") && tagIn(value) === undefined) || (key === "call-id" && !isCallId(value)))
+      return nok(`invalid ${name}`);
 
   if (startLine.startsWith("SIP/")) {
     if (transactionId === "")

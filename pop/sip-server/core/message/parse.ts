@@ -225,8 +225,7 @@ function readEssentials(headers: readonly Header[]): EssentialValues | { fault: 
   if (hasOpenQuote(via.params)) return { fault: "via", detail: "an open quote" };
   const cseq = parseCSeq(cseqText ?? "");
   if (cseq === undefined) return { fault: "cseq", detail: "not a number below 2^31 and a method" };
-  if (callId === undefined || callId === "" || callId.length > 255 || UNSAFE_CALL_ID.test(callId))
-    return { fault: "call-id", detail: "empty, too long, or not a word" };
+  if (callId === undefined || !isCallId(callId)) return { fault: "call-id", detail: "empty, too long, or not a word" };
   const fromTag = tagIn(fromText ?? "");
   if (fromTag === undefined) return { fault: "from", detail: "not an address" };
   const toTag = tagIn(toText ?? "");
@@ -251,8 +250,10 @@ export function parseCSeq(value: string): CSeq | undefined {
   return number > CSEQ_NUMBER_MAX || !TOKEN.test(method) ? undefined : { number, method };
 }
 
-/** The tag, "" without one, undefined when the value is no address or the tag is no token. */
-function tagIn(value: string): string | undefined {
+export const isCallId = (value: string): boolean => value !== "" && value.length <= 255 && !UNSAFE_CALL_ID.test(value);
+
+/** Of From or To: the tag, "" without one, undefined when the value is no address or the tag is no token. */
+export function tagIn(value: string): string | undefined {
   const address = parseNameAddr(value);
   if (address === undefined) return undefined;
   const tag = tagOf(address);
