@@ -107,7 +107,7 @@ export async function capacityOfSip(args: readonly string[]): Promise<number> {
 function openers(flags: Flags, run: SipRun): readonly [ours: Opener, ...others: Opener[]] {
   const { nodeFlags, against } = flags;
   const plan = (profile: SipProfile, main = OUR_MAIN, more = nodeFlags) => ({
-    ...{ profile, far: run.far, folder: run.folder, nodeFlags: more, main },
+    ...{ profile, far: run.far, folder: run.folder, nodeFlags: more, main, untraced: flags.mode === "memory" },
   });
   const ours = (profile: SipProfile) => startOurs(plan(profile));
   if (against !== undefined)

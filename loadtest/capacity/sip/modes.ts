@@ -1,12 +1,13 @@
 // The runs: rates side by side, ceilings, dialogs that stand idle, memory, a soak, a profile.
 
+import { join } from "node:path";
 import { look } from "../process-usage.ts";
 import { until } from "../run-step.ts";
 import type { CpuProfile } from "../self-times.ts";
 import { judge, type SipProfile, type SipStep, slope } from "./figures.ts";
 import type { Party } from "./parties.ts";
 import { type FlatRow, type MemoryRow, showSipStep } from "./report.ts";
-import { runSipStep, type SipTraffic, startTraffic } from "./step.ts";
+import { answeredIn, runSipStep, type SipTraffic, startTraffic } from "./step.ts";
 
 export interface SipRun {
   readonly profiles: readonly SipProfile[];
@@ -65,7 +66,6 @@ async function step(
   const { during } = over;
   const done = await runSipStep(party, plan, {
     started: (traffic) => {
-      run.traffics.length = 0;
       run.traffics.push(traffic);
     },
     ...(during === undefined ? {} : { during }),
@@ -158,22 +158,18 @@ async function holding(
   dialogs: number,
   callsPerSecond: number,
 ): Promise<SipTraffic> {
-  const traffic = await startTraffic(party, {
-    ...{
-      profile,
-      callsPerSecond,
-      calls: dialogs,
-      holdMs: HELD_MS,
-      far: run.far,
-      folder: `${run.folder}/held-${dialogs}`,
-    },
-  });
+  const folder = join(run.folder, `held-${party.name}-${dialogs}`);
+  const calls = { calls: dialogs, callsPerSecond, holdMs: HELD_MS };
+  const traffic = await startTraffic(party, { ...calls, profile, far: run.far, folder });
   run.traffics.push(traffic);
-  await until(performance.now() + (dialogs / callsPerSecond) * 1_000 + 1_000);
+  await until(performance.now() + (dialogs / callsPerSecond) * 1_000 + UP_MS);
+  const up = answeredIn(folder);
+  if (up < dialogs) throw new Error(`only ${up} of ${dialogs} calls are up`);
   return traffic;
 }
 
 const HELD_MS = 900_000;
+const UP_MS = 3_000;
 
 /** Dialogs are added, the rate stays: what a call costs must not change. */
 export async function flat(run: SipRun, open: readonly Opener[]): Promise<readonly FlatRow[]> {
@@ -229,12 +225,13 @@ export async function memory(run: SipRun, open: readonly Opener[]): Promise<read
         const live = state === undefined ? undefined : state.memory.heapUsed + state.memory.external;
         return { live, rss: look(new Map([["server", party.pids.server]])).processes.get("server")?.rssBytes ?? 0 };
       };
-      // Tables and buffers have the size that this rate needs: they are not the dialogs'.
-      await step(run, party, profile, callsPerSecond, { seconds: 10, warmUpSeconds: 1 });
       const before = await at();
       run.say(`${party.name}, ${profile}: bringing up ${dialogs} calls`);
       const traffic = await holding(run, party, profile, dialogs, callsPerSecond);
       const after = await at();
+      run.say(
+        `${party.name}, ${profile}: ${(await party.dialogs()) ?? "?"} dialogs; live ${before.live} and ${after.live}`,
+      );
       const legs = profile === "b2bua" ? 2 * dialogs : dialogs;
       const row = {
         ...{ server: party.name, profile, dialogs: legs },

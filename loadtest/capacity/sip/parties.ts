@@ -31,6 +31,8 @@ export interface Party {
   readonly pids: { readonly server: number; readonly application: number };
   /** Undefined for a server that is not ours. `collect`: after a garbage collection. */
   state(collect: boolean): Promise<Probed | undefined>;
+  /** That stand; undefined for a server that is not ours. */
+  dialogs(): Promise<number | undefined>;
   /** Where our server's time goes while `during` runs. */
   sampled(during: () => Promise<void>): Promise<CpuProfile>;
   /** Promises of drachtio-srf's that were rejected so far. */
@@ -43,6 +45,8 @@ export interface PartyPlan {
   /** Where a B2BUA's second leg goes. */
   readonly far: string;
   readonly folder: string;
+  /** Of our server: it keeps no trace of the last calls, whose size depends on what they did. */
+  readonly untraced: boolean;
   /** Of our server: more flags for its Node. */
   readonly nodeFlags: readonly string[];
   /** Of our server: another main.ts than this checkout's, to compare two versions. */
@@ -62,19 +66,22 @@ process.on("exit", () => {
 /** @throws Error when it is not up in time, with the last it said */
 export async function startOurs(plan: PartyPlan): Promise<Party> {
   const [sipPort, adminPort] = [await freePort("udp", SERVER_HOST), await freePort("tcp", "127.0.0.1")];
+  const httpPort = await freePort("tcp", "127.0.0.1");
   mkdirSync(plan.folder, { recursive: true });
   const file = join(plan.folder, `sip-server-${sipPort}.json`);
   const config = {
     listen: [{ transport: "udp", host: SERVER_HOST, port: sipPort }],
     admin: { host: "127.0.0.1", port: adminPort, secret: SECRET },
-    http: { host: "127.0.0.1", port: 0 },
+    http: { host: "127.0.0.1", port: httpPort },
+    ...(plan.untraced ? { traceCallIds: 0 } : {}),
   };
   writeFileSync(file, JSON.stringify(config));
   const server = run(process.execPath, [
     ...["--expose-gc", ...plan.nodeFlags, "--import", PROBE],
     ...[plan.main, "--config", file, "--log-level", "warn"],
   ]);
-  return withApplication("ours", server, plan, sipPort, adminPort);
+  const party = await withApplication("ours", server, plan, sipPort, adminPort);
+  return { ...party, dialogs: () => dialogsAt(httpPort) };
 }
 
 /** @throws Error when it is not up in time, with the last it said */
@@ -115,6 +122,7 @@ async function withApplication(
     target: `${SERVER_HOST}:${sipPort}`,
     pids: { server: server.pid, application: application.pid },
     state: async (collect) => (name === "ours" ? server.ask<Probed>({ ask: "state", collect }) : undefined),
+    dialogs: async () => undefined,
     async sampled(during) {
       await server.ask({ ask: "sample", on: true });
       await during();
@@ -127,6 +135,12 @@ async function withApplication(
       await server.stop();
     },
   };
+}
+
+/** What our server says itself on its metrics page. */
+async function dialogsAt(httpPort: number): Promise<number> {
+  const page = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+  return Number(/^sip_dialogs (\d+)$/m.exec(page)?.[1]);
 }
 
 interface Child {

@@ -155,6 +155,9 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
 /** Before SIPp's last call: the rate is still whole. */
 const END_MS = 200;
 
+/** Calls of this traffic that have been answered so far. */
+export const answeredIn = (folder: string): number => responsesOf(folder).filter(({ kind }) => kind === ANSWER).length;
+
 function responsesOf(folder: string): readonly { kind: number; atMs: number; tookMs: number }[] {
   return readdirSync(folder)
     .filter((file) => file.startsWith(`${CALLER}_`) && file.endsWith("_rtt.csv"))
