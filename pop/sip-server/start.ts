@@ -1,11 +1,13 @@
 // Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
 
+import { randomBytes } from "node:crypto";
 import type { Log } from "../../kernel/log.ts";
 import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
 import { openAdmin } from "./adapters/admin-listener.ts";
 import type { CertificateReload } from "./adapters/certificates.ts";
+import { openDigest } from "./adapters/credentials-file.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
 import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
@@ -37,6 +39,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   const capture = captureOf(config, log, (reason) => endpoint.counters.add("capture_lost", `reason="${reason}"`));
   const { timeoutMs, attemptsMax, servers } = config.dns;
   const names = openNameService({ ...DNS_CLIENT_LIMITS, timeoutMs, attemptsMax }, servers);
+  const { guards, passwords, stop: stopWatching } = openDigest(config.digest, log);
   const endpoint: Endpoint = new Endpoint({
     settings: {
       secret,
@@ -57,6 +60,13 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         orphanByesPerSecond: config.orphanByesPerSecond,
         returnWaitMs: Math.min(config.returnWaitMs, 32 * config.t1Ms),
       },
+      access: {
+        guards,
+        passwords,
+        nonceKey: randomBytes(32),
+        appOptionTags: config.appOptionTags,
+        replaces: config.replaces,
+      },
     },
     clock: systemClock,
     alarm: systemAlarm(),
@@ -69,6 +79,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   const closers: (() => Promise<void>)[] = [
     async () => capture?.stop(),
     async () => names.stop(),
+    async () => stopWatching(),
     () => endpoint.stop(),
   ];
   try {

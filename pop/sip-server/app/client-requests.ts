@@ -200,6 +200,15 @@ export class ClientRequest implements TimerOwner {
     this.#parts.transactions.startClient(cancelFor(this.#request, headers), this.#path.flow, DEAF);
   }
 
+  /** Changed, on a branch of its own, to whoever has it now: it was asked for a proof. */
+  again(request: SipRequest): void {
+    if (this.#path === undefined) return;
+    this.settle();
+    this.#attempt = undefined;
+    this.#request = request;
+    this.#transaction = this.#parts.transactions.startClient(request, this.#path.flow, this.#user);
+  }
+
   /** Nobody wants it any more: no further target. */
   settle(): void {
     this.#settled = true;

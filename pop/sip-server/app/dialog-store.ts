@@ -69,15 +69,23 @@ export interface DialogEntry {
   sessionTimer: WheelTimer | undefined;
 }
 
+/** Two seconds' worth at 500 calls per second. */
+const ENDED_MAX = 1_024;
+
 export class DialogStore {
   /** Early forks share the application's name: the entry found by it is the latest, or the confirmed one. */
   readonly #byId = new Map<string, DialogEntry>();
   /** Names that several entries have. */
   readonly #forks = new Map<string, DialogEntry[]>();
   readonly #byKey = new Map<string, DialogEntry>();
+  /** Keys of dialogs that ended last; `#endedAt` is where the next one goes. */
+  readonly #ended: string[] = [];
+  #endedAt = 0;
   readonly dialogsMax: number;
   /** A dialog with a timer has ended. */
   onTimedDialogEnded: (entry: DialogEntry) => void = () => {};
+  /** Told of each dialog with subscriptions that goes. */
+  onRemove: (entry: DialogEntry) => void = () => {};
 
   constructor(dialogsMax: number) {
     this.dialogsMax = dialogsMax;
@@ -155,7 +163,12 @@ export class DialogStore {
     if (entry.sessionTimer !== undefined) this.onTimedDialogEnded(entry);
     const key = keyOf(entry.dialog);
     const { id } = entry.dialog;
-    if (this.#byKey.get(key) === entry) this.#byKey.delete(key);
+    if (this.#byKey.get(key) === entry) {
+      this.#byKey.delete(key);
+      this.#ended[this.#endedAt] = key;
+      this.#endedAt = (this.#endedAt + 1) % ENDED_MAX;
+    }
+    if (entry.dialog.usages.subscriptions.length > 0) this.onRemove(entry);
     const forks = this.#forks.get(id)?.filter((other) => other !== entry);
     if (forks !== undefined && forks.length > 1) this.#forks.set(id, forks);
     else this.#forks.delete(id);
@@ -163,6 +176,11 @@ export class DialogStore {
     const left = forks?.at(-1);
     if (left === undefined) this.#byId.delete(id);
     else this.#byId.set(id, left);
+  }
+
+  /** Of the last dialogs that ended: a Replaces may come too late. RFC 3891 §3. */
+  hasEnded(key: string): boolean {
+    return this.#ended.includes(key);
   }
 
   entries(): Iterable<DialogEntry> {

@@ -27,11 +27,14 @@ import { Applications, isSameSecret } from "./applications.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { Counters } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
+import { DialogUsages } from "./dialog-usages.ts";
+import { DigestGuards } from "./digest-guards.ts";
 import type { Latency } from "./latency.ts";
 import { MessageCounts } from "./message-counts.ts";
 import { NextHops } from "./next-hops.ts";
 import { Orphans } from "./orphans.ts";
 import { type Owner, Owners } from "./owners.ts";
+import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./request-gate.ts";
 import { ResponseRoutes } from "./response-routes.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
@@ -56,6 +59,8 @@ export interface EndpointSettings {
   readonly dialogsMax: number;
   readonly limits: UserAgentLimits;
   readonly sessionTimer: SessionTimerPolicy;
+  /** Open to all when left out. */
+  readonly access?: AccessSettings;
 }
 
 export interface EndpointParts {
@@ -128,14 +133,26 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#dialogs = new DialogStore(settings.dialogsMax);
     const requests = new ClientRequests({ shell, transactions: this.#transactions, nextHops });
     const owners = new Owners(clock, settings.limits);
-    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners };
-    const client = new UserAgentClient({ ...common, onOwnerBack: (owner) => this.#onOwnerBack(owner) });
+    const usages = new DialogUsages(shell, this.#dialogs);
+    const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners, usages };
+    const access = settings.access ?? OPEN_ACCESS;
+    const { passwords } = access;
+    const client = new UserAgentClient({ ...common, passwords, onOwnerBack: (owner) => this.#onOwnerBack(owner) });
+    const guards = new DigestGuards(access.guards, access.nonceKey, clock, this.counters);
+    const gate = new RequestGate(access, this.#dialogs, guards, this.counters);
     const orphans = new Orphans(shell, this.#dialogs, owners, client);
     this.#owners = owners;
     this.#client = client;
     this.#orphans = orphans;
     const sessions = client.sessions;
-    this.#server = new UserAgentServer({ ...common, applications: this.#applications, orphans, client, sessions });
+    this.#server = new UserAgentServer({
+      ...common,
+      applications: this.#applications,
+      orphans,
+      client,
+      sessions,
+      gate,
+    });
   }
 
   get facts() {

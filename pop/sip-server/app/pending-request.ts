@@ -26,8 +26,8 @@ export interface HeldResponse {
   readonly draft: ResponseDraft;
 }
 
-/** Who did not react: the application, or the peer to a reliable provisional. */
-export type Silence = "no-answer" | "no-prack";
+/** Who did not react: the application, or the peer to a reliable provisional; or nobody within the INVITE's Expires. */
+export type Silence = "no-answer" | "no-prack" | "expired";
 
 /** RFC 3261 §13.3.1.1: a proxy gives up after three minutes without a provisional. */
 const REMIND_MS = 60_000;
@@ -71,6 +71,11 @@ export class PendingRequest implements TimerOwner {
     const t1s = this.isInvite ? unansweredInviteT1s : unansweredT1s;
     const patienceMs = this.#provisional === undefined ? t1s * this.#shell.timing.t1Ms : ringingMs;
     this.timers.start("silence", this.facts.link.open ? patienceMs : Math.min(returnWaitMs, patienceMs));
+  }
+
+  /** The caller's own patience. RFC 3261 §13.3.1. */
+  expireAfter(seconds: number): void {
+    this.timers.start("expires", seconds * 1_000);
   }
 
   get isInvite(): boolean {
@@ -129,6 +134,7 @@ export class PendingRequest implements TimerOwner {
 
   onTimer(name: string): void {
     if (name === "silence") this.#onSilence(this, "no-answer");
+    else if (name === "expires") this.#onSilence(this, "expired");
     else if (name === "remind" && this.#provisional !== undefined) {
       this.transaction?.respond(this.#provisional);
       this.timers.start("remind", REMIND_MS);

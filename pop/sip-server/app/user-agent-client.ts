@@ -9,9 +9,12 @@ import {
   type Dialog,
   dialogId,
   dialogOfUac,
+  makesDialog,
   refreshed,
   refreshesTarget,
 } from "../core/dialog/dialog.ts";
+import { expiresOf } from "../core/dialog/subscription-values.ts";
+import { type Attempts, type KnownPassword, type Retry, UNTRIED, withProof } from "../core/digest/answer.ts";
 import type { Command, RequestDraft } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import { type Flow, isWebSocket, type ListenPoint } from "../core/flow.ts";
@@ -40,6 +43,7 @@ import {
   type NextHop,
 } from "./client-requests.ts";
 import type { AckKeeper, DialogEntry, DialogStore, HeldRequest } from "./dialog-store.ts";
+import { type DialogUsages, hasUsageFor } from "./dialog-usages.ts";
 import type { Owner, Owners } from "./owners.ts";
 import { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
@@ -57,6 +61,9 @@ export interface UserAgentClientParts {
   readonly dialogs: DialogStore;
   readonly requests: ClientRequests;
   readonly owners: Owners;
+  readonly usages: DialogUsages;
+  /** With which challenges are answered. */
+  passwords(): readonly KnownPassword[];
   /** An owner thought to be away has shown itself. */
   onOwnerBack(owner: Owner): void;
 }
@@ -69,6 +76,8 @@ export class UserAgentClient {
   readonly #owners: Owners;
   readonly #onOwnerBack: (owner: Owner) => void;
   readonly sessions: SessionTimers;
+  readonly #passwords: () => readonly KnownPassword[];
+  readonly usages: DialogUsages;
   /** By the application's name; CANCEL looks here. */
   readonly #calls = new Map<string, ClientCall>();
 
@@ -81,6 +90,9 @@ export class UserAgentClient {
     this.#onOwnerBack = (owner) => parts.onOwnerBack(owner);
     this.sessions = new SessionTimers(parts.shell, this);
     parts.dialogs.onTimedDialogEnded = (entry) => this.sessions.over(entry);
+    this.#passwords = () => parts.passwords();
+    this.usages = parts.usages;
+    this.usages.sendOwn = (entry, draft) => this.#sendOwn(entry, draft);
   }
 
   get callCount(): number {
@@ -123,6 +135,7 @@ export class UserAgentClient {
       }
       const call = this.#open(link, prepared.value, undefined);
       this.#echo(link, command.id, call.request, call.transactionId, prepared.value.point);
+      this.usages.asking(call.request, link, undefined);
       call.start();
     });
   }
@@ -130,7 +143,7 @@ export class UserAgentClient {
   #inDialog(link: Owner, command: SendRequest): void {
     const { method } = command.draft;
     const entry = method === "PRACK" ? this.#forkToPrack(command) : this.#dialogs.byId(command.dialogId);
-    if (entry === undefined) {
+    if (entry === undefined || !hasUsageFor(entry.dialog, method)) {
       this.#nok(link, command.id, method === "ACK" ? ACK_IS_OURS : NO_DIALOG);
       return;
     }
@@ -195,6 +208,7 @@ export class UserAgentClient {
         return;
       }
       if (request.method === "BYE") entry.ending = true;
+      this.usages.asking(request, link, entry);
       call.start();
     });
   }
@@ -292,6 +306,21 @@ export class UserAgentClient {
     this.#dialogs.remove(entry);
   }
 
+  /** What the server says in a dialog of its own accord; nobody waits for the answer. */
+  #sendOwn(entry: DialogEntry, draft: RequestDraft): void {
+    const { dialog } = entry;
+    const cseq = dialog.localSeq + 1;
+    this.#requests.locate(this.#nextHop(dialog), (located) => {
+      if (!located.ok) return;
+      const prepared = this.#requests.prepare(located.value, (point, branch) =>
+        requestInDialog(dialog, draft, { point, branch, cseq }),
+      );
+      if (!prepared.ok) return;
+      entry.dialog = { ...entry.dialog, localSeq: cseq };
+      prepared.value.start(DEAF);
+    });
+  }
+
   /** Its call is over: an application that is away learns it for as long as its dialogs would have waited for it. */
   #tellUnsolicited(owner: Owner, payload: string): void {
     if (owner.open) owner.send(payload);
@@ -312,7 +341,8 @@ export class UserAgentClient {
   /** The application is gone for good. */
   endOrphan(entry: DialogEntry): void {
     const { dialog, acceptance } = entry;
-    if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
+    if (!dialog.usages.session) this.usages.abandon(entry);
+    else if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
       entry.heldBye = { release: () => this.sendBye(entry, APPLICATION_GONE) }; // §15: after the ACK, or without it
     else if (dialog.phase === "confirmed") this.sendBye(entry, APPLICATION_GONE);
     else if (dialog.role === "uac") this.#cancelCallOf(entry);
@@ -334,6 +364,25 @@ export class UserAgentClient {
 
   ended({ transactionId }: ClientCall): void {
     this.#calls.delete(transactionId);
+  }
+
+  /** The request again with the proof that the response asks for; undefined: the application sees the challenge. */
+  proofFor(
+    { request, sentTo }: Challenged,
+    response: SipResponse,
+    attempts: Attempts,
+    inside: DialogEntry | undefined,
+  ): Retry | undefined {
+    const isChallenge = response.status === 401 || response.status === 407;
+    const passwords = isChallenge ? this.#passwords() : [];
+    if (passwords.length === 0) return undefined;
+    const { ids, counters } = this.#shell;
+    const cseq = (inside?.dialog.localSeq ?? request.cseq.number) + 1;
+    const fresh = { cseq, branch: ids.branch(), cnonce: ids.tag() };
+    const retry = withProof(request, response, passwords, attempts, sentTo, fresh);
+    counters.add("challenges_answered", `answered="${retry === undefined ? "no" : "yes"}"`);
+    if (retry !== undefined && inside !== undefined) renumber(inside, request.cseq.number, cseq);
+    return retry;
   }
 
   /** A 2xx is acknowledged whatever became of the call; here the application does not. */
@@ -396,7 +445,7 @@ export class UserAgentClient {
       );
       if (prepared.ok) again = prepared.value;
     });
-    if (again !== undefined && inside !== undefined) inside.dialog = { ...inside.dialog, localSeq: cseq };
+    if (again !== undefined && inside !== undefined) renumber(inside, request.cseq.number, cseq);
     return again;
   }
 
@@ -418,7 +467,20 @@ export class UserAgentClient {
 
 const APPLICATION_GONE = "application gone";
 
+/** A request that may be asked for a proof, and the address it went to. */
+interface Challenged {
+  readonly request: SipRequest;
+  readonly sentTo: string;
+}
+
 interface ClientCallUser {
+  readonly usages: DialogUsages;
+  proofFor(
+    call: Challenged,
+    response: SipResponse,
+    attempts: Attempts,
+    inside: DialogEntry | undefined,
+  ): Retry | undefined;
   ended(call: ClientCall): void;
   raise(before: ClientRequest, refusal: SipResponse, inside: DialogEntry | undefined): ClientRequest | undefined;
   readonly sessions: SessionTimers;
@@ -447,6 +509,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
   #chosen: DialogEntry | undefined;
   #cancellation = cancellation.UNASKED;
   #answered = false;
+  #attempts = UNTRIED;
   /** It is the one INVITE of ours that its dialog may have under way. */
   holdsInviting = false;
   /** Our ACKs, to answer copies of the 2xx they belong to: one per dialog that was answered. They go with the transaction. */
@@ -479,11 +542,20 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     return this.#outgoing.point;
   }
 
+  /** The address it went to. */
+  get sentTo(): string {
+    return this.#outgoing.flow?.address ?? "";
+  }
+
   get isCancellable(): boolean {
     return this.request.method === "INVITE" && !this.#answered;
   }
 
   start(): void {
+    // RFC 3261 §13.2.1: the caller's patience.
+    const seconds =
+      this.request.method === "INVITE" && this.#inside === undefined ? expiresOf(this.request) : undefined;
+    if (seconds !== undefined) this.#timers.start("expires", seconds * 1_000);
     this.#outgoing.start(this);
   }
 
@@ -545,6 +617,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
 
   onTimer(name: string): void {
     if (name === "absence") this.#onAbsence();
+    else if (name === "expires") this.cancel({ kind: "asked", headers: [] });
     else this.cancel({ kind: "timer" });
   }
 
@@ -557,6 +630,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const meta = report.nowhere(this.#shell.timeOfDay());
     this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, this.#dialogIdFor(), text));
     this.#endIfUnknown(status);
+    this.#user.usages.told(this.request, false);
   }
 
   onFailed(because: Failed): void {
@@ -568,9 +642,10 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const { method } = this.request;
     if (response.status < 200) this.#onProvisional(response, from);
     else if (method === "INVITE" && response.status < 300) this.#onAccepted(response, from);
-    else if (!this.#answered && !this.#retriesLonger(response)) {
+    else if (!this.#answered && !this.#retriesLonger(response) && !this.#proves(response)) {
       this.#end(response);
       this.#deliver(response, from, this.#dialogIdFor());
+      this.#user.usages.told(this.request, response.status < 300);
       this.#endIfUnknown(response.status);
     }
   }
@@ -597,6 +672,23 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     if (inside === undefined || (status !== 481 && status !== 408)) return;
     if ((method !== "INVITE" && method !== "UPDATE") || inside.dialog.phase !== "confirmed" || inside.ending) return;
     this.#user.sendBye(inside, `${method} answered with ${status}`);
+  }
+
+  /** A challenge we have a password for: the request goes once more, and the application hears nothing of it. */
+  #proves(response: SipResponse): boolean {
+    if (this.#cancellation.name !== "unasked") return false;
+    const { request } = this;
+    const retry = this.#user.proofFor(this, response, this.#attempts, this.#inside);
+    if (retry === undefined) return false;
+    this.#attempts = retry.attempts;
+    for (const entry of this.#forks.values()) this.#dialogs.remove(entry);
+    this.#forks.clear();
+    this.#user.usages.asking(retry.request, this.link, this.#inside);
+    // A REFER's subscription is called after its CSeq: that of the first try is none.
+    if (request.method === "REFER" && this.#inside !== undefined)
+      this.#user.usages.finished(this.#inside, "us", request, response);
+    this.#outgoing.again(retry.request);
+    return true;
   }
 
   #onProvisional(response: SipResponse, from: Flow): void {
@@ -678,6 +770,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
   #end(response: SipResponse): void {
     this.#answered = true;
     this.#timers.stop("absence");
+    this.#timers.stop("expires");
     const { method } = this.request;
     const { status } = response;
     this.#user.ended(this);
@@ -700,23 +793,20 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
         if (method === "UPDATE") this.#user.sessions.agreed(inside, agreed(response));
       }
       if (inside.exchange?.by === "us") inside.exchange = withdrawn(inside.exchange, method, number);
-      if (method === "BYE" && status !== 401 && status !== 407) this.#dialogs.remove(inside);
-      else if (method === "BYE") inside.ending = false; // the application tries again with its credentials
+      if (method === "BYE" && (status === 401 || status === 407)) inside.ending = false; // it tries again with credentials
       if (status < 300 && refreshesTarget(method)) inside.dialog = refreshed(inside.dialog, response);
-      if (method === "NOTIFY" && inside.dialog.usage === "SUBSCRIBE" && isLastNotify(this.request))
-        this.#dialogs.remove(inside);
+      this.#user.usages.finished(inside, "us", this.request, response);
       return;
     }
     const { flow } = this.#outgoing;
-    if (method === "SUBSCRIBE" && status < 300 && flow !== undefined)
-      this.#dialogs.add(dialogOfUac(this.request, response, flow), this.link);
+    if (flow !== undefined) this.#user.usages.answered(this.request, response, flow, this.link);
   }
 
-  /** Outside dialogs only INVITE and SUBSCRIBE have one to name. */
+  /** Outside dialogs only what may make one has one to name. */
   #dialogIdFor(): string {
     if (this.#inside !== undefined) return this.#inside.dialog.id;
     const { method, callId, fromTag } = this.request;
-    return method === "INVITE" || method === "SUBSCRIBE" ? dialogId(callId, fromTag) : "";
+    return makesDialog(method) ? dialogId(callId, fromTag) : "";
   }
 
   #deliver(response: SipResponse, from: Flow, dialog: string): void {
@@ -736,9 +826,6 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
 /** Early dialogs of one INVITE: more than a carrier's sequential hunt makes. */
 const FORKS_MAX = 16;
 
-const isLastNotify = (notify: SipRequest): boolean =>
-  /^terminated/i.test(headerValue(notify, "subscription-state") ?? "");
-
 const NOTHING = () => {};
 
 /** RFC 3264 by way of RFC 3261, 3262, 3311. */
@@ -752,6 +839,7 @@ class Refresh implements ClientRequestUser, AckKeeper {
   readonly #outgoing: ClientRequest;
   #ack: { readonly ack: SipRequest; readonly flow: Flow } | undefined;
   #isOver = false;
+  #attempts = UNTRIED;
 
   constructor(shell: Shell, user: UserAgentClient, entry: DialogEntry, outgoing: ClientRequest) {
     this.#shell = shell;
@@ -780,6 +868,7 @@ class Refresh implements ClientRequestUser, AckKeeper {
         this.#shell.send(this.#ack.ack, this.#ack.flow, true, NOTHING);
       return;
     }
+    if (this.#proves(response)) return;
     this.#end();
     if (status >= 300) return this.#refused(response);
     entry.dialog = refreshed(entry.dialog, response);
@@ -805,6 +894,16 @@ class Refresh implements ClientRequestUser, AckKeeper {
     entry.exchange = withdrawn(entry.exchange, "INVITE", this.request.cseq.number);
   }
 
+  #proves(response: SipResponse): boolean {
+    const { request } = this;
+    const call = { request, sentTo: this.#outgoing.flow?.address ?? "" };
+    const retry = this.#user.proofFor(call, response, this.#attempts, this.#entry);
+    if (retry === undefined) return false;
+    this.#attempts = retry.attempts;
+    this.#outgoing.again(retry.request);
+    return true;
+  }
+
   #refused(response: SipResponse): void {
     const { status } = response;
     const entry = this.#entry;
@@ -819,6 +918,13 @@ class Refresh implements ClientRequestUser, AckKeeper {
     if (isUnknown) entry.peerUpdates = false;
     this.#user.sessions.refused(entry, { status, waitMs, again: isUnknown && entry.localSdp !== "" });
   }
+}
+
+/** A request inside the dialog goes once more under a new number, and so does the offer it carries. */
+function renumber(inside: DialogEntry, before: number, cseq: number): void {
+  inside.dialog = { ...inside.dialog, localSeq: cseq };
+  const { exchange } = inside;
+  if (exchange?.by === "us" && exchange.cseq === before) inside.exchange = { ...exchange, cseq };
 }
 
 function renumbered(request: SipRequest, number: number): SipRequest {

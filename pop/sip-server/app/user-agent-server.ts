@@ -5,11 +5,13 @@ import {
   confirmed,
   dialogId,
   dialogOfUas,
+  makesDialog,
   received,
   refreshed,
   refreshesTarget,
   targetOf,
 } from "../core/dialog/dialog.ts";
+import { expiresOf, withoutSubscription } from "../core/dialog/subscription-values.ts";
 import type { Command } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
@@ -33,10 +35,12 @@ import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
 import type { Applications } from "./applications.ts";
 import { methodLabel } from "./counters.ts";
 import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
+import { type DialogUsages, isOfSession, type Refusal } from "./dialog-usages.ts";
 import { Latency } from "./latency.ts";
 import type { Orphans } from "./orphans.ts";
 import type { Owner, Owners } from "./owners.ts";
 import { PendingRequest, type Silence } from "./pending-request.ts";
+import type { RequestGate } from "./request-gate.ts";
 import type { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
@@ -66,6 +70,8 @@ export interface UserAgentServerParts {
   readonly orphans: Orphans;
   readonly client: UserAgentClient;
   readonly sessions: SessionTimers;
+  readonly usages: DialogUsages;
+  readonly gate: RequestGate;
 }
 
 export class UserAgentServer {
@@ -79,6 +85,8 @@ export class UserAgentServer {
   readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
   readonly #sessions: SessionTimers;
+  readonly #usages: DialogUsages;
+  readonly #gate: RequestGate;
   readonly #pending = new Map<string, PendingRequest>();
   /** Those that belong to a dialog. */
   readonly #byEntry = new Map<DialogEntry, PendingRequest[]>();
@@ -94,6 +102,8 @@ export class UserAgentServer {
     this.#orphans = parts.orphans;
     this.#client = parts.client;
     this.#sessions = parts.sessions;
+    this.#usages = parts.usages;
+    this.#gate = parts.gate;
   }
 
   get pendingCount(): number {
@@ -137,18 +147,22 @@ export class UserAgentServer {
       return;
     }
     // §8.1.1.8: without it there would be nowhere to send the BYE.
-    if ((method === "INVITE" || method === "SUBSCRIBE") && targetOf(request) === undefined) {
+    if (makesDialog(method) && targetOf(request) === undefined) {
       this.#refuse(request, from, 400, "Missing Contact");
       return;
     }
+    const unusable = this.#usages.refusalOfNew(request);
+    if (unusable !== undefined) return this.#refuseAs(request, from, unusable);
+    const admission = this.#gate.admit(request, point);
+    if (admission.kind === "refused") return this.#refuseAs(request, from, admission);
     if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
       return this.#refuseInterval(request, from);
-    const link = this.#applications.pick(method.toLowerCase());
+    const link = admission.owner ?? this.#applications.pick(method.toLowerCase());
     if (link === undefined) {
       this.#refuse(request, from, 503);
       return;
     }
-    const pending = this.#open(request, from, point, this.#owners.of(link), undefined);
+    const pending = this.#open(request, from, point, admission.owner ?? this.#owners.of(link), undefined);
     const meta = this.#networkMeta(request, from);
     const { transactionId } = pending.facts;
     const text = this.#shell.textOf(request);
@@ -156,7 +170,8 @@ export class UserAgentServer {
   }
 
   #inDialog(request: SipRequest, from: Flow, point: ListenPoint): void {
-    const entry = this.#dialogs.byKey(request.callId, request.toTag, request.fromTag);
+    const known = this.#dialogs.byKey(request.callId, request.toTag, request.fromTag);
+    const entry = known ?? this.#usages.entryOfNotify(request, from);
     if (entry === undefined) {
       this.#refuse(request, from, 481);
       return;
@@ -169,7 +184,9 @@ export class UserAgentServer {
     entry.dialog = taken.value;
     const { method } = request;
     // RFC 5407 §3.2: our BYE is out. The peer's is answered as if ours had not been; nothing else begins.
-    if (entry.ending) return this.#refuse(request, from, method === "BYE" ? 200 : 481);
+    if (entry.ending && isOfSession(method)) return this.#refuse(request, from, method === "BYE" ? 200 : 481);
+    const refusal = this.#usages.refusalOf(entry, request) ?? this.#gate.refusalInDialog(request, point);
+    if (refusal !== undefined) return this.#refuseAs(request, from, refusal);
     if (method === "INVITE") {
       if (entry.invitingIn) return this.#refuse(request, from, 500, undefined, this.#retryAfter()); // §14.2
       const isUnacknowledged = entry.acceptance?.state === "waiting";
@@ -190,7 +207,10 @@ export class UserAgentServer {
       entry.exchange = described(entry.exchange, "peer", method, request.cseq.number);
     // An application that is away finds it when it is back in time.
     const pending = this.#open(request, from, point, entry.owner, entry);
-    this.#deliver(entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
+    this.#usages.inTurn(entry, request, (isWanted) => {
+      if (!isWanted) this.#finish(pending, this.#answer(pending, 481));
+      else this.#deliver(entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
+    });
     if (method === "PRACK") this.#sendHeld(entry);
   }
 
@@ -320,6 +340,8 @@ export class UserAgentServer {
       if (theirs !== -1) extra.splice(theirs, 1);
       extra.push(...session.headers);
     }
+    const expires = this.#usages.expiresFor(request, draft);
+    if (expires !== undefined) extra.push(expires);
     if (isReliable) extra.push(header("RSeq", "rseq", String(pending.nextRseq)));
     const response = responseTo(request, {
       status,
@@ -400,7 +422,11 @@ export class UserAgentServer {
     this.#pending.set(transactionId, pending);
     const transaction = this.#transactions.startServer(request, responseFlow(request, from), this.#userOf(from));
     pending.transaction = transaction;
-    if (pending.isInvite) this.#invites.set(transaction, pending);
+    if (pending.isInvite) {
+      this.#invites.set(transaction, pending);
+      const seconds = expiresOf(request);
+      if (seconds !== undefined && entry === undefined) pending.expireAfter(seconds);
+    }
     if (entry !== undefined) this.#attach(entry, pending);
     return pending;
   }
@@ -414,14 +440,13 @@ export class UserAgentServer {
 
   /** Neither the application nor a PRACK came: say so while the peer still listens. */
   #onSilence(pending: PendingRequest, because: Silence): void {
-    if (!pending.facts.link.open) return this.#onAbsence(pending);
-    this.#shell.counters.add("unanswered_requests", `method="${methodLabel(pending.facts.request.method)}"`);
+    if (because !== "expired" && !pending.facts.link.open) return this.#onAbsence(pending);
+    const counter = because === "expired" ? "expired_requests" : "unanswered_requests";
+    this.#shell.counters.add(counter, `method="${methodLabel(pending.facts.request.method)}"`);
     const { link, from } = pending.facts;
-    const { entry } = pending;
-    const status = because === "no-prack" ? 504 : pending.isInvite ? 408 : 500; // RFC 3262 §3: a 5xx
+    // RFC 3261 §13.3.1: 487; RFC 3262 §3: a 5xx. A re-INVITE that nobody answers does not end the call; a BYE does.
+    const status = because === "expired" ? 487 : because === "no-prack" ? 504 : pending.isInvite ? 408 : 500;
     this.#finish(pending, this.#answer(pending, status));
-    // A re-INVITE that nobody answers does not end the call; a BYE does.
-    if (pending.facts.request.method === "BYE" && entry !== undefined) this.#dialogs.remove(entry);
     // drachtio-srf keeps the request until it hears of it again: a CANCEL is the word it knows.
     if (pending.isInvite && pending.startsDialog) {
       const cancel: SipRequest = { ...pending.facts.request, method: "CANCEL", body: "" };
@@ -456,10 +481,11 @@ export class UserAgentServer {
   /** Makes or moves the dialog that this 1xx or 2xx belongs to; false when it needs one and none can be. */
   #keepDialog(pending: PendingRequest, response: SipResponse): boolean {
     const { request, from, link } = pending.facts;
-    const isDialogMaking = request.method === "INVITE" || request.method === "SUBSCRIBE";
+    const isDialogMaking = makesDialog(request.method);
     const isSuccess = response.status >= 200;
     if (pending.entry === undefined) {
-      if (!isDialogMaking || (request.method === "SUBSCRIBE" && !isSuccess)) return true;
+      if (!isDialogMaking || (request.method !== "INVITE" && !isSuccess)) return true;
+      if (request.method === "REFER" && withoutSubscription(response)) return true; // RFC 4488 §4
       const localContact = headerValue(response, "contact") ?? "";
       const party = headerValue(response, "to") ?? "";
       const made = dialogOfUas(request, { localTag: pending.localTag, localContact, flow: from, party });
@@ -501,9 +527,7 @@ export class UserAgentServer {
       entry.invitingIn = false;
       if (response.status < 300) this.#awaitAck(entry, pending, response);
       else if (pending.startsDialog) this.#dialogs.remove(entry);
-    } else if (request.method === "BYE") {
-      if (response.status !== 401 && response.status !== 407) this.#dialogs.remove(entry);
-    } else if (endsSubscription(request, entry)) this.#dialogs.remove(entry);
+    } else this.#usages.finished(entry, "peer", request, response);
   }
 
   #awaitAck(entry: DialogEntry, pending: PendingRequest, response: SipResponse): void {
@@ -524,6 +548,10 @@ export class UserAgentServer {
     });
     entry.acceptance = acceptance;
     acceptance.begin(response);
+  }
+
+  #refuseAs(request: SipRequest, from: Flow, { status, reason, headers }: Refusal): void {
+    this.#refuse(request, from, status, reason, headers);
   }
 
   /** A response that no application gave. */
@@ -581,11 +609,6 @@ function release(entry: DialogEntry): void {
 /** RFC 3264 by way of RFC 3261, 3262, 3311. */
 const CARRIES_OFFERS = new Set(["INVITE", "UPDATE", "PRACK"]);
 const UNKNOWN_TRANSACTION = "Response not sent due to unknown transaction";
-
-const endsSubscription = (request: SipRequest, entry: DialogEntry): boolean =>
-  request.method === "NOTIFY" &&
-  entry.dialog.usage === "SUBSCRIBE" &&
-  /^terminated/i.test(headerValue(request, "subscription-state") ?? "");
 
 /** RFC 3261 §18.2.2, RFC 3581 §4. The Via has been stamped with where the request came from. */
 export function responseFlow(request: SipRequest, from: Flow): Flow {

@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
+import { DigestSchema } from "./digest-config.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
 const host = z.string().refine((text) => isIP(text) !== 0, "an IP address");
@@ -90,6 +91,14 @@ export const SipServerConfigSchema = z
       connectionsMax: z.int().min(1).max(1_024).default(64),
     }),
     http: z.strictObject({ host, port }),
+    digest: DigestSchema.prefault({}),
+    /** Option tags the applications understand, as in Require; others than the server's own get 420. */
+    appOptionTags: z
+      .array(z.string().regex(/^[A-Za-z0-9.!%*_+`'~-]{1,64}$/))
+      .max(64)
+      .default([]),
+    /** "passed": applications that relay Replaces to others look at it themselves. */
+    replaces: z.enum(["checked", "passed"]).default("checked"),
     /** RFC 3261 T1; T2 and T4 follow it (8 and 10 times). */
     t1Ms: z.int().min(10).max(2_000).default(500),
     /** "told": datagrams and connections of sources no application has named are dropped unread. */

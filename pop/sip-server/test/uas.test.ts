@@ -290,11 +290,11 @@ scenario("re-INVITEs that cross: the caller's gets 491, and so does ours (RFC 32
   await alice.next(aRequest("ACK"));
 });
 
-scenario("INFO, MESSAGE, UPDATE, OPTIONS and NOTIFY inside the dialog", async (stage) => {
+scenario("INFO, MESSAGE, UPDATE, OPTIONS and REFER inside the dialog", async (stage) => {
   const { alice, call, dialog } = await answeredCall(stage);
-  for (const method of ["INFO", "MESSAGE", "UPDATE", "OPTIONS", "NOTIFY"]) {
+  for (const method of ["INFO", "MESSAGE", "UPDATE", "OPTIONS", "REFER"]) {
     dialog.once(method.toLowerCase(), (req, res) => res.send(200, { headers: { "X-Said": req.get("X-Say") } }));
-    call.request(method, [`X-Say: ${method}`]);
+    call.request(method, [`X-Say: ${method}`, "Refer-To: <sip:carol@127.0.0.1>"]);
     assert.equal(headerValue(await alice.next(aResponse(200, method)), "x-said"), method);
   }
 });

@@ -45,7 +45,7 @@ interface Challenge {
  * that can be said has been said: then the challenge is the answer.
  *
  * @param sentTo the address the request went to
- * @param chance of the new branch and the cnonce; never used before
+ * @param fresh a CSeq above every other of ours in the dialog, and chance that was never used before
  */
 export function withProof(
   request: SipRequest,
@@ -53,7 +53,7 @@ export function withProof(
   passwords: readonly KnownPassword[],
   attempts: Attempts,
   sentTo: string,
-  chance: { readonly branch: string; readonly cnonce: string },
+  fresh: { readonly cseq: number; readonly branch: string; readonly cnonce: string },
 ): Retry | undefined {
   if (response.status !== 401 && response.status !== 407) return undefined;
   const proofs: Header[] = [];
@@ -70,10 +70,10 @@ export function withProof(
     const before = nonces.some((tried) => tried.startsWith(`${where}:`));
     if (nonces.includes(mark) || (before && !challenge.stale)) return undefined;
     nonces.push(mark);
-    proofs.push(proofFor(request, challenge, password, chance.cnonce));
+    proofs.push(proofFor(request, challenge, password, fresh.cnonce));
   }
   if (proofs.length === 0 || nonces.length > ATTEMPTS_MAX) return undefined;
-  return { request: sentAgain(request, proofs, chance.branch), attempts: { nonces } };
+  return { request: sentAgain(request, proofs, fresh.cseq, fresh.branch), attempts: { nonces } };
 }
 
 function* challengesOf(response: SipResponse): Iterable<Challenge> {
@@ -145,9 +145,9 @@ function proofFor(request: SipRequest, challenge: Challenge, known: KnownPasswor
 /** Configuration is Unicode, messages are bytes. */
 const latin1 = (text: string): string => Buffer.from(text, "utf8").toString("latin1");
 
-/** Call-ID, From and To stay, CSeq goes on by one, the branch is new. RFC 3261 §8.1.3.5. */
-function sentAgain(request: SipRequest, proofs: readonly Header[], branch: string): SipRequest {
-  const cseq = { number: request.cseq.number + 1, method: request.method };
+/** Call-ID, From and To stay, CSeq goes on, the branch is new. RFC 3261 §8.1.3.5. */
+function sentAgain(request: SipRequest, proofs: readonly Header[], number: number, branch: string): SipRequest {
+  const cseq = { number, method: request.method };
   const via = { ...request.via, branch, params: withBranch(request.via.params, branch) };
   const replaced = new Set(proofs.map(({ key, value }) => `${key} ${realmOf(value)}`));
   const headers: Header[] = [];

@@ -146,7 +146,7 @@ test("a credentials file: what is no line of it is told by number, without the s
 
 const guard: GuardRules = { realm: "pop.example", algorithms: ["SHA-256", "MD5"], as: "user-agent" };
 const alice = { realm: "pop.example", host: undefined, username: "alice", password: "wonder:land" };
-const chance = { branch: "z9hG4bK-2", cnonce: "cc" };
+const chance = { cseq: 2, branch: "z9hG4bK-2", cnonce: "cc" };
 
 /** Server and client in turn, as they would meet on the wire. */
 function challenged(rules: GuardRules, unixMs: number, stale = false) {
@@ -231,7 +231,10 @@ test("proofs that cannot be one: missing parts, no count, too many lines", () =>
 test("a client answers each realm it knows once; a second challenge counts only when it says stale with a new nonce", () => {
   const invite = requestOf("INVITE");
   const ask = (lines: string[], passwords = [alice], attempts = UNTRIED, from = invite, sentTo = "") =>
-    withProof(from, sipResponseOf(invite, 401, { headers: lines }), passwords, attempts, sentTo, chance);
+    withProof(from, sipResponseOf(invite, 401, { headers: lines }), passwords, attempts, sentTo, {
+      ...chance,
+      cseq: from.cseq.number + 1,
+    });
   const www = (nonce: string, more = "") =>
     `WWW-Authenticate: Digest realm="pop.example",nonce="${nonce}",qop="auth-int,auth",algorithm=MD5${more}`;
   const first = ask([www("n1")]);

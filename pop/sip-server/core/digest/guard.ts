@@ -16,6 +16,19 @@ export interface GuardRules {
   readonly as: "user-agent" | "proxy";
 }
 
+/** Which requests are asked for a proof, and who may give it. */
+export interface GuardSettings extends GuardRules {
+  /** Connection names; empty: every listener. */
+  readonly listeners: readonly string[];
+  readonly methods: readonly string[];
+  /** Requests inside dialogs too: their tags are proof enough for most. */
+  readonly inDialog: boolean;
+  readonly nonceLifetimeMs: number;
+  readonly noncesMax: number;
+  /** The latest. */
+  readonly credentials: () => Credentials;
+}
+
 export type GuardVerdict =
   | { readonly kind: "admitted"; readonly username: string }
   /** Say 401 or 407. Why is for counters. */

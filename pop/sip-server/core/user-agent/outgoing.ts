@@ -119,7 +119,7 @@ export function responseHeaders(
 ): Header[] {
   const headers: Header[] = [];
   const given = headerValue(draft, "contact");
-  const makesDialog = to.method === "INVITE" || to.method === "SUBSCRIBE" || to.method === "UPDATE";
+  const makesDialog = NEEDS_CONTACT_IN_ANSWER.has(to.method);
   if (given !== undefined) headers.push(header("Contact", "contact", ourAddress(given, point, true)));
   else if (makesDialog && (reliable || (draft.status > 100 && draft.status < 300)))
     headers.push(header("Contact", "contact", contactInDialog(draft, point, contact)));
@@ -152,6 +152,8 @@ const ourVia = ({ transport, host, port }: ListenPoint, branch: string): string 
 
 /** The methods whose Contact says where the dialog's next request goes. */
 const NAMES_A_TARGET = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"]);
+/** RFC 3261 §20.10, RFC 3515 §2.2, RFC 6665 §4.2.1. */
+const NEEDS_CONTACT_IN_ANSWER = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);
 const NEEDS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY"]);
 
 function contactFor(draft: Draft, point: ListenPoint, method: string): string | undefined {
