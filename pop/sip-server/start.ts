@@ -5,19 +5,27 @@ import type { Log } from "../../kernel/log.ts";
 import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
-import { openAdmin } from "./adapters/admin-listener.ts";
+import { type AdminTls, openAdmin } from "./adapters/admin-listener.ts";
 import type { CertificateReload } from "./adapters/certificates.ts";
 import { openDigest } from "./adapters/credentials-file.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
 import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
 import { openNameService } from "./adapters/name-service.ts";
+import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
 import { Endpoint } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import type { ListenPoint } from "./core/flow.ts";
-import { ADMIN_LIMITS, DNS_CLIENT_LIMITS, NEXT_HOP_LIMITS, USER_AGENT_LIMITS } from "./core/limits.ts";
+import {
+  ADMIN_LIMITS,
+  DNS_CLIENT_LIMITS,
+  HANDLER_LIMITS,
+  NEXT_HOP_LIMITS,
+  PROXY_LIMITS,
+  USER_AGENT_LIMITS,
+} from "./core/limits.ts";
 import { PARSE_LIMITS } from "./core/message/parse.ts";
 
 export interface SipServer {
@@ -25,6 +33,7 @@ export interface SipServer {
   /** As bound: a port 0 of the configuration has become a real one. */
   readonly points: readonly ListenPoint[];
   readonly adminPort: number;
+  readonly adminTlsPort: number | undefined;
   readonly httpPort: number;
   /** Certificates, keys, CAs and CRLs are read again; connections that stand are not touched. Never rejects. */
   reloadCertificates(why: "signal" | "request"): Promise<readonly CertificateReload[]>;
@@ -35,6 +44,12 @@ export interface SipServer {
 export async function startSipServer(config: SipServerConfig, log: Log): Promise<SipServer> {
   const { admin } = config;
   const secret = admin.secret ?? readSecretFile("admin.secretFile", admin.secretFile ?? "");
+  const { caFile, verifyCertificates } = config.requestHandlerTls;
+  const handlerTrust = {
+    ca: caFile === undefined ? undefined : readSecretFile("requestHandlerTls.caFile", caFile),
+    verifyCertificates,
+  };
+  const adminLimits = { ...ADMIN_LIMITS, frameBytesMax: admin.frameBytesMax, connectionsMax: admin.connectionsMax };
   // The counters are the endpoint's, which does not exist yet.
   const capture = captureOf(config, log, (reason) => endpoint.counters.add("capture_lost", `reason="${reason}"`));
   const { timeoutMs, attemptsMax, servers } = config.dns;
@@ -67,6 +82,10 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         appOptionTags: config.appOptionTags,
         replaces: config.replaces,
       },
+      proxy: PROXY_LIMITS,
+      handlers: config.requestHandlers,
+      handlerLimits: HANDLER_LIMITS,
+      records: config.cdrs,
     },
     clock: systemClock,
     alarm: systemAlarm(),
@@ -75,6 +94,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     tap: capture,
     names,
     nextHops: NEXT_HOP_LIMITS,
+    reach: openRequestHandlers(handlerTrust, adminLimits, HANDLER_LIMITS),
   });
   const closers: (() => Promise<void>)[] = [
     async () => capture?.stop(),
@@ -89,9 +109,10 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     await opener.certificates.start(config.certificatePollMs);
     const http = await openHttp(config.http, endpoint, opener.certificates);
     closers.push(() => http.stop());
-    const { frameBytesMax, connectionsMax } = admin;
-    const listener = await openAdmin(admin, endpoint, { ...ADMIN_LIMITS, frameBytesMax, connectionsMax });
+    const listener = await openAdmin(admin, endpoint, adminLimits);
     closers.push(() => listener.stop());
+    const tlsListener = admin.tls && (await openAdmin(admin.tls, endpoint, adminLimits, readAdminTls(admin.tls)));
+    if (tlsListener !== undefined) closers.push(() => tlsListener.stop());
     log.info("sip-server.listening", {
       points: endpoint.points.map(({ name, id }) => `${name}=${id}`),
       admin: `${admin.host}:${listener.port}`,
@@ -101,6 +122,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       endpoint,
       points: endpoint.points,
       adminPort: listener.port,
+      adminTlsPort: tlsListener?.port,
       httpPort: http.port,
       reloadCertificates: (why) => opener.certificates.reload(why),
       stop: () => closeAll(closers),
@@ -124,6 +146,18 @@ function listenersSettings({ connections, messageBytesMax, udpBufferBytes }: Sip
   const { max: connectionsMax, perSourceMax: connectionsPerSourceMax, webSocketPingAfterMs, ...times } = connections;
   const streams = { ...times, connectionsMax, connectionsPerSourceMax, messageBytesMax };
   return { udpBufferBytes, streams, webSockets: { ...streams, pingAfterMs: webSocketPingAfterMs } };
+}
+
+function readAdminTls(tls: NonNullable<SipServerConfig["admin"]["tls"]>): AdminTls {
+  const { certFile, keyFile, caFile, clientCertificates } = tls;
+  return {
+    cert: readSecretFile("admin.tls.certFile", certFile),
+    key: readSecretFile("admin.tls.keyFile", keyFile),
+    ca:
+      caFile !== undefined && clientCertificates === "required"
+        ? readSecretFile("admin.tls.caFile", caFile)
+        : undefined,
+  };
 }
 
 /** Applications first, sockets last: what is being said still leaves. */

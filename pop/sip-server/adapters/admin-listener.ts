@@ -1,33 +1,46 @@
-// Where applications connect: the drachtio protocol over TCP. Knows frames, not their meaning.
+// Where applications connect: the drachtio protocol over TCP or TLS. Knows frames, not their meaning.
 
 import { createServer, type Server, type Socket } from "node:net";
-import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
-import { FrameReader } from "../core/drachtio/frame.ts";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import type { ApplicationHost } from "../boundary/application-link.ts";
 import { ADMIN_LIMITS, type AdminLimits } from "../core/limits.ts";
-import { FrameWriter } from "./frame-writer.ts";
+import { serveFrames } from "./frame-connection.ts";
 
 export interface AdminListener {
   readonly port: number;
   stop(): Promise<void>;
 }
 
+/** PEM texts. RFC 8996: nothing below TLS 1.2. */
+export interface AdminTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Who signs applications' certificates; with it an application without a good one is turned away. */
+  readonly ca: string | undefined;
+}
+
 export function openAdmin(
   at: { readonly host: string; readonly port: number },
   host: ApplicationHost,
   limits: AdminLimits = ADMIN_LIMITS,
+  tls?: AdminTls,
 ): Promise<AdminListener> {
   return new Promise((resolve, reject) => {
-    const server = createServer({ noDelay: true, keepAlive: true });
     const sockets = new Set<Socket>();
     let sequence = 0;
-    server.on("connection", (socket) => {
+    const accept = (socket: Socket | TLSSocket) => {
+      const id = `${tls === undefined ? "app" : "tls-app"}-${++sequence}`;
+      host.onOpen(serveFrames(socket, { id, address: socket.remoteAddress ?? "" }, host, limits));
+    };
+    const server = tls === undefined ? createServer(OPTIONS, accept) : secured(tls, limits, accept);
+    // Counted before any handshake: half of one holds as much as a whole one.
+    server.on("connection", (socket: Socket) => {
       if (sockets.size >= limits.connectionsMax) {
         socket.destroy();
         return;
       }
       sockets.add(socket);
       socket.on("close", () => sockets.delete(socket));
-      serve(socket, `app-${++sequence}`, host, limits);
     });
     server.once("error", reject);
     server.listen(at.port, at.host, () => {
@@ -42,40 +55,22 @@ export function openAdmin(
   });
 }
 
-function serve(socket: Socket, id: string, host: ApplicationHost, limits: AdminLimits): void {
-  const reader = new FrameReader(limits.frameBytesMax);
-  const writer = new FrameWriter(socket, limits.unhurriedMs);
-  const link: ApplicationLink = {
-    id,
-    address: socket.remoteAddress ?? "",
-    get open() {
-      return !socket.destroyed && socket.writable;
+const OPTIONS = { noDelay: true, keepAlive: true } as const;
+
+function secured({ cert, key, ca }: AdminTls, limits: AdminLimits, accept: (socket: TLSSocket) => void): Server {
+  const server = createTlsServer(
+    {
+      ...OPTIONS,
+      cert,
+      key,
+      ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
+      minVersion: "TLSv1.2",
+      handshakeTimeout: limits.tlsHandshakeMs,
     },
-    send(payload, urgency) {
-      if (socket.destroyed || !socket.writable) return;
-      if (writer.backlogBytes > limits.backlogBytesMax) socket.destroy();
-      else writer.send(payload, urgency);
-    },
-    close() {
-      writer.flush();
-      socket.end();
-    },
-  };
-  socket.setKeepAlive(true, 15_000);
-  socket.on("error", () => {}); // "close" follows
-  socket.on("close", () => host.onClose(link));
-  socket.on("data", (bytes) => {
-    const payloads = reader.take(bytes.toString("latin1"));
-    if (!payloads.ok) {
-      socket.destroy();
-      return;
-    }
-    for (const payload of payloads.value) {
-      if (!link.open) return;
-      host.onPayload(link, payload);
-    }
-  });
-  host.onOpen(link);
+    accept,
+  );
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  return server;
 }
 
 function closeAll(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {

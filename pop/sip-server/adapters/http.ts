@@ -96,6 +96,7 @@ const COUNTERS: readonly (readonly [name: string, metric: string, help: string, 
   ["switched_to_tcp", "sip_switched_to_tcp_total", "Requests too long for UDP", []],
   ["responses_rerouted", "sip_responses_rerouted_total", "Responses sent elsewhere, their connection being gone", []],
   ["internal_errors", "sip_internal_errors_total", "Bugs of ours, survived: see the log", ["input"]],
+  ["handler_failures", "sip_request_handler_failures_total", "Requests no handler could be found for", ["because"]],
   ["frames_refused", "sip_admin_frames_refused_total", "Frames of applications refused", ["verdict"]],
 ];
 
@@ -154,6 +155,7 @@ function metricsOf(endpoint: Observable): Registry {
     "timers",
     "pendingRequests",
     "clientCalls",
+    "proxiedRequests",
     "applications",
     "namesRemembered",
     "nameQuestions",

@@ -1,40 +1,86 @@
 // Who is connected, and who wants which requests.
 
-import { timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import type { ApplicationLink } from "../boundary/application-link.ts";
+import { AUTHENTICATION_LIMITS } from "../core/limits.ts";
 
 interface Application {
   readonly link: ApplicationLink;
   authenticated: boolean;
+  tags: readonly string[];
   readonly verbs: Set<string>;
   sources: readonly string[] | undefined;
 }
 
 /** Verbs one application may ask for; far above the methods there are. */
 const VERBS_MAX = 64;
+const TAGS_MAX = 32;
+
+/** Whose turn it is. */
+interface Turns {
+  readonly links: ApplicationLink[];
+  next: number;
+}
+
+function add(all: Map<string, Turns>, name: string, link: ApplicationLink): void {
+  const turns = all.get(name);
+  if (turns === undefined) all.set(name, { links: [link], next: 0 });
+  else turns.links.push(link);
+}
+
+/** The others keep their turns. */
+function remove(all: Map<string, Turns>, name: string, link: ApplicationLink): void {
+  const turns = all.get(name);
+  const at = turns?.links.indexOf(link) ?? -1;
+  if (turns === undefined || at === -1) return;
+  turns.links.splice(at, 1);
+  if (turns.next > at) turns.next--;
+  if (turns.links.length === 0) all.delete(name);
+}
+
+/** The next that is there and keeps up; when none keeps up, the next that is there. */
+function next(turns: Turns | undefined): ApplicationLink | undefined {
+  if (turns === undefined) return undefined;
+  const { links } = turns;
+  let second: ApplicationLink | undefined;
+  for (let tried = 0; tried < links.length; tried++) {
+    const link = links[turns.next % links.length];
+    turns.next = (turns.next + 1) % links.length;
+    if (link?.open !== true) continue;
+    if (!link.busy) return link;
+    second ??= link;
+  }
+  return second;
+}
 
 export class Applications {
   readonly #byLink = new Map<string, Application>();
   /** By verb, in the order they asked; the next call goes to the next one. */
-  readonly #takers = new Map<string, { links: ApplicationLink[]; next: number }>();
+  readonly #takers = new Map<string, Turns>();
+  readonly #tagged = new Map<string, Turns>();
   /** Sources told by connections that have closed since: they hold until a living one tells. */
   #left: readonly string[] = [];
 
   open(link: ApplicationLink): void {
-    this.#byLink.set(link.id, { link, authenticated: false, verbs: new Set(), sources: undefined });
+    this.#byLink.set(link.id, { link, authenticated: false, tags: [], verbs: new Set(), sources: undefined });
   }
 
   close(link: ApplicationLink): void {
     const application = this.#byLink.get(link.id);
     if (application === undefined) return;
     for (const verb of application.verbs) this.unroute(link, verb);
+    for (const tag of application.tags) remove(this.#tagged, tag, link);
     this.#byLink.delete(link.id);
     if (application.sources !== undefined) this.#left = [...new Set([...this.#left, ...application.sources])];
   }
 
-  authenticate(link: ApplicationLink): void {
+  authenticate(link: ApplicationLink, tags: readonly string[]): void {
     const application = this.#byLink.get(link.id);
-    if (application !== undefined) application.authenticated = true;
+    if (application === undefined) return;
+    application.authenticated = true;
+    for (const tag of application.tags) remove(this.#tagged, tag, link);
+    application.tags = [...new Set(tags)].slice(0, TAGS_MAX);
+    for (const tag of application.tags) add(this.#tagged, tag, link);
   }
 
   isAuthenticated(link: ApplicationLink): boolean {
@@ -46,31 +92,23 @@ export class Applications {
     if (application === undefined || application.verbs.size >= VERBS_MAX) return false;
     if (application.verbs.has(verb)) return true;
     application.verbs.add(verb);
-    const takers = this.#takers.get(verb);
-    if (takers === undefined) this.#takers.set(verb, { links: [link], next: 0 });
-    else takers.links.push(link);
+    add(this.#takers, verb, link);
     return true;
   }
 
   /** That verb only: the C++ server forgets them all. */
   unroute(link: ApplicationLink, verb: string): void {
-    this.#byLink.get(link.id)?.verbs.delete(verb);
-    const takers = this.#takers.get(verb);
-    if (takers === undefined) return;
-    takers.links = takers.links.filter((taker) => taker !== link);
-    if (takers.links.length === 0) this.#takers.delete(verb);
+    if (this.#byLink.get(link.id)?.verbs.delete(verb)) remove(this.#takers, verb, link);
   }
 
   /** Round robin over those who asked for the verb and are there. */
   pick(verb: string): ApplicationLink | undefined {
-    const takers = this.#takers.get(verb);
-    if (takers === undefined) return undefined;
-    for (let tried = 0; tried < takers.links.length; tried++) {
-      const link = takers.links[takers.next % takers.links.length];
-      takers.next = (takers.next + 1) % takers.links.length;
-      if (link?.open) return link;
-    }
-    return undefined;
+    return next(this.#takers.get(verb));
+  }
+
+  /** Round robin over those who gave themselves the tag. */
+  pickTagged(tag: string): ApplicationLink | undefined {
+    return next(this.#tagged.get(tag));
   }
 
   /** @returns every source that any application trusts */
@@ -92,9 +130,38 @@ export class Applications {
   }
 }
 
-/** In the same time whatever the guess. */
+/** In the same time whatever the guess, its length included. */
 export function isSameSecret(given: string, secret: string): boolean {
-  const a = Buffer.from(given, "latin1");
-  const b = Buffer.from(secret, "utf8");
-  return a.length === b.length && timingSafeEqual(a, b);
+  const digest = (bytes: Buffer) => createHash("sha256").update(bytes).digest();
+  return timingSafeEqual(digest(Buffer.from(given, "latin1")), digest(Buffer.from(secret, "utf8")));
+}
+
+/** Wrong secrets by the address they came from. Bounded: the oldest address is forgotten. */
+export class FailedAttempts {
+  readonly #byAddress = new Map<string, { count: number; sinceMs: number }>();
+  readonly #limits: typeof AUTHENTICATION_LIMITS;
+
+  constructor(limits = AUTHENTICATION_LIMITS) {
+    this.#limits = limits;
+  }
+
+  note(address: string, nowMs: number): void {
+    const known = this.#byAddress.get(address);
+    const isStale = known === undefined || nowMs - known.sinceMs >= this.#limits.forgetMs;
+    this.#byAddress.delete(address);
+    this.#byAddress.set(address, isStale ? { count: 1, sinceMs: nowMs } : { ...known, count: known.count + 1 });
+    if (this.#byAddress.size <= this.#limits.addressesMax) return;
+    for (const oldest of this.#byAddress.keys()) {
+      this.#byAddress.delete(oldest);
+      break;
+    }
+  }
+
+  isBarred(address: string, nowMs: number): boolean {
+    const known = this.#byAddress.get(address);
+    if (known === undefined) return false;
+    if (nowMs - known.sinceMs < this.#limits.forgetMs) return known.count >= this.#limits.failuresMax;
+    this.#byAddress.delete(address);
+    return false;
+  }
 }

@@ -8,11 +8,13 @@ import type { Ids } from "../boundary/ids.ts";
 import type { MessageTap } from "../boundary/message-tap.ts";
 import type { NameService } from "../boundary/name-service.ts";
 import type { Observable } from "../boundary/observable.ts";
+import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
+import type { RequestHandler } from "../core/drachtio/request-handler.ts";
 import { defaultPort, type Flow, isNamed, type ListenPoint } from "../core/flow.ts";
-import type { NextHopLimits, UserAgentLimits } from "../core/limits.ts";
+import type { HandlerLimits, NextHopLimits, ProxyLimits, UserAgentLimits } from "../core/limits.ts";
 import { refusalText } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
@@ -20,10 +22,12 @@ import { parameter, splitList } from "../core/message/parameters.ts";
 import { type ParseLimits, parseMessage } from "../core/message/parse.ts";
 import { serialise } from "../core/message/serialise.ts";
 import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
+import { isMarkedBranch } from "../core/proxy/loop.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
-import { Applications, isSameSecret } from "./applications.ts";
+import { Applications, FailedAttempts, isSameSecret } from "./applications.ts";
+import { CallRecords, type RecordShell } from "./call-records.ts";
 import { ClientRequests } from "./client-requests.ts";
 import { Counters } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
@@ -34,7 +38,9 @@ import { MessageCounts } from "./message-counts.ts";
 import { NextHops } from "./next-hops.ts";
 import { Orphans } from "./orphans.ts";
 import { type Owner, Owners } from "./owners.ts";
+import { applicationObserver, type ProxyCommand, ProxyLayer } from "./proxy.ts";
 import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./request-gate.ts";
+import { RequestRouting } from "./request-routing.ts";
 import { ResponseRoutes } from "./response-routes.ts";
 import type { Shell } from "./shell.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
@@ -61,6 +67,11 @@ export interface EndpointSettings {
   readonly sessionTimer: SessionTimerPolicy;
   /** Open to all when left out. */
   readonly access?: AccessSettings;
+  readonly proxy: ProxyLimits;
+  readonly handlers: readonly RequestHandler[];
+  readonly handlerLimits: HandlerLimits;
+  /** Whether call records are made for applications that route them. */
+  readonly records: boolean;
 }
 
 export interface EndpointParts {
@@ -73,6 +84,7 @@ export interface EndpointParts {
   readonly tap?: MessageTap | undefined;
   readonly names: NameService;
   readonly nextHops: NextHopLimits;
+  readonly reach: RequestHandlers;
 }
 
 export class Endpoint implements SipReceiver, ApplicationHost, Observable {
@@ -81,6 +93,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly trace: WireTrace;
   readonly wheel: TimerWheel;
   readonly #parts: EndpointParts;
+  readonly #shell: Shell;
   readonly #transports = new Map<string, SipTransport>();
   readonly #points: ListenPoint[] = [];
   readonly #transactions: TransactionLayer;
@@ -91,6 +104,9 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
   readonly #server: UserAgentServer;
+  readonly #proxy: ProxyLayer;
+  readonly #routing: RequestRouting;
+  readonly #failedAttempts = new FailedAttempts();
   #sources: BlockList | undefined;
   /** What the list said of an address: it looks at every entry each time. */
   readonly #admitted = new Map<string, boolean>();
@@ -105,7 +121,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.trace = new WireTrace(settings.trace);
     this.wheel = new TimerWheel(clock, parts.alarm, (error) => this.#onBug("timer", error));
     if (settings.trustedSources === "told") this.#sources = new BlockList();
-    const shell: Shell = {
+    this.#shell = {
       clock,
       timing: timingFrom(settings.t1Ms),
       wheel: this.wheel,
@@ -117,9 +133,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
       textOf: (message) => this.#textOf(message),
+      records: settings.records ? new CallRecords(this.#recordShell()) : undefined,
       admits: (address) => this.admits(address),
       timeOfDay: () => this.#timeOfDay(),
     };
+    const shell = this.#shell;
     const nextHops = new NextHops({ shell, names: parts.names, limits: parts.nextHops });
     const responseRoutes = new ResponseRoutes(shell, nextHops);
     this.#nextHops = nextHops;
@@ -145,14 +163,25 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#client = client;
     this.#orphans = orphans;
     const sessions = client.sessions;
-    this.#server = new UserAgentServer({
-      ...common,
+    this.#routing = new RequestRouting({
       applications: this.#applications,
-      orphans,
-      client,
-      sessions,
-      gate,
+      handlers: settings.handlers,
+      reach: parts.reach,
+      limits: settings.handlerLimits,
+      log: parts.log,
+      host: this,
+      owners: {
+        of: (link) => owners.of(link),
+        isInUse: (link) => this.#isInUse(owners.of(link)),
+        release: (link) => {
+          for (const owner of owners.closed(link).away) owners.forget(owner);
+        },
+      },
     });
+    this.#server = new UserAgentServer({ ...common, takers: this.#routing, orphans, client, sessions, gate });
+    this.#proxy = new ProxyLayer({ ...common, limits: settings.proxy, key: settings.secret });
+    this.#server.onForeignCancel = (invite) => this.#proxy.cancel(invite);
+    this.#routing.serve(shell, this.#server, this.#proxy);
   }
 
   get facts() {
@@ -162,6 +191,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       timers: this.wheel.size,
       pendingRequests: this.#server.pendingCount,
       clientCalls: this.#client.callCount,
+      proxiedRequests: this.#proxy.count,
       applications: this.#applications.connected,
       tracedCalls: this.trace.size,
       ...this.#nextHops.facts,
@@ -263,13 +293,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (again) this.counters.add("retransmissions", 'direction="in"');
     this.#note(request, "in", from, request.sizeBytes, again);
     if (known !== undefined) known.receive(request);
-    else this.#server.onRequest(request, from, point);
+    else if (!this.#proxy.passes(request, from, point)) this.#server.onRequest(request, from, point);
   }
 
   #onResponse(response: SipResponse, from: Flow): void {
     this.messages.add(response, "in", from.transport);
     this.#note(response, "in", from, response.sizeBytes, false);
-    // §18.1.2, §8.1.3.3: a Via that is not ours, or not alone, belongs to somebody else.
+    // §18.1.2, §8.1.3.3: a Via that is not ours, or not alone, belongs to somebody else; below one of a proxied request
+    // there must be another.
     if (!this.#isOurVia(response)) this.counters.add("dropped", 'reason="foreign-via"');
     else if (!this.#transactions.receiveResponse(response, from))
       this.counters.add("dropped", 'reason="stray-response"');
@@ -281,7 +312,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     let values = 0;
     for (const { key, value } of response.headers)
       if (key === "via") values += value.includes(",") ? splitList(value).length : 1;
-    return values === 1;
+    return isMarkedBranch(via.branch) ? values > 1 : values === 1;
   }
 
   #onMalformed(fault: Malformed, from: Flow, point: ListenPoint): void {
@@ -304,6 +335,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   // What applications tell us.
 
   onOpen(link: ApplicationLink): void {
+    if (this.#failedAttempts.isBarred(link.address, this.#parts.clock.nowMs())) {
+      this.counters.add("dropped", 'reason="application-barred"');
+      link.close();
+      return;
+    }
     this.#applications.open(link);
     const stranger: TimerOwner = {
       onTimer: () => {
@@ -313,22 +349,29 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.wheel.start(stranger, "authenticate", AUTHENTICATE_WITHIN_MS);
   }
 
-  onPayload(link: ApplicationLink, payload: string): void {
+  onUnusable(link: ApplicationLink, id: string, reason: string): void {
+    this.counters.add("frames_refused", 'verdict="NO"');
+    link.send(report.refused(this.#parts.ids.uuid(), id, "NO", reason));
+    link.close();
+  }
+
+  onPayload(connection: ApplicationLink, payload: string): void {
     try {
-      this.#onPayload(link, payload);
+      this.#onPayload(connection, payload);
     } catch (error) {
       this.#onBug("frame", error);
     }
   }
 
-  #onPayload(link: ApplicationLink, payload: string): void {
+  #onPayload(connection: ApplicationLink, payload: string): void {
+    const link = this.#routing.linkOf(connection);
     const parsed = parseCommand(payload);
     const id = this.#parts.ids.uuid();
     if (!parsed.ok) {
       const { id: commandId, verdict, reason } = parsed.failure;
       this.counters.add("frames_refused", `verdict="${verdict}"`);
-      link.send(report.refused(id, commandId, verdict, reason));
-      if (verdict === "NO") link.close();
+      connection.send(report.refused(id, commandId, verdict, reason));
+      if (verdict === "NO") connection.close();
       return;
     }
     const command = parsed.value;
@@ -336,15 +379,17 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       if (!isSameSecret(command.secret, this.#parts.settings.secret)) {
         this.counters.add("frames_refused", 'verdict="NO"');
         this.#parts.log.warn("application.refused", { link: link.id });
-        link.send(report.refused(id, command.id, "NO", "incorrect secret"));
-        link.close();
+        this.#failedAttempts.note(connection.address, this.#parts.clock.nowMs());
+        connection.send(report.refused(id, command.id, "NO", "incorrect secret"));
+        connection.close();
         return;
       }
-      this.#applications.authenticate(link);
+      this.#applications.authenticate(link, command.tags);
       this.#parts.log.info("application.connected", { link: link.id });
       const hostPorts = this.#points.map((point) => point.id).join(",");
       const localHostPorts = this.#points.map((p) => `${p.transport}/${p.address}:${p.port}`).join(",");
-      link.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
+      connection.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
+      this.#routing.admit(link);
       const { owner, isBack } = this.#owners.authenticated(link, command.tags);
       if (isBack) {
         this.#parts.log.info("application.returned", { link: link.id, owner: owner.id });
@@ -355,8 +400,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     }
     // The C++ server lets a stranger ping and route; we do not.
     if (!this.#applications.isAuthenticated(link)) {
-      link.send(report.refused(id, command.id, "NO", "not authenticated"));
-      link.close();
+      connection.send(report.refused(id, command.id, "NO", "not authenticated"));
+      connection.close();
       return;
     }
     switch (command.kind) {
@@ -373,7 +418,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
         link.send(report.done(id, command.id));
         break;
       case "proxy":
-        link.send(report.refused(id, command.id, "NOK", "not supported"));
+        this.#startProxy(link, id, command);
         break;
       case "sources":
         this.#tellSources(link, id, command.id, command.allow);
@@ -387,10 +432,15 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     }
   }
 
-  onClose(link: ApplicationLink): void {
+  onClose(connection: ApplicationLink): void {
+    const link = this.#routing.linkOf(connection);
+    this.#routing.forget(connection);
     const wasAuthenticated = this.#applications.isAuthenticated(link);
     this.#applications.close(link);
-    if (!wasAuthenticated) return;
+    if (!wasAuthenticated) {
+      this.#routing.neverCame(link);
+      return;
+    }
     this.#parts.log.info("application.disconnected", { link: link.id });
     const { away, givenUp } = this.#owners.closed(link);
     for (const owner of away) this.#onOwnerAway(owner);
@@ -398,8 +448,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #onOwnerAway(owner: Owner): void {
-    const [first] = this.#dialogs.ownedBy(owner);
-    if (first === undefined && !this.#server.isOwing(owner) && !this.#client.isOwing(owner)) {
+    if (!this.#isInUse(owner)) {
       this.#owners.forget(owner);
       return;
     }
@@ -411,6 +460,31 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   #onOwnerBack(owner: Owner): void {
     this.#orphans.end(owner);
     this.#server.onOwnerMoved(owner);
+  }
+
+  #startProxy(link: ApplicationLink, id: string, command: ProxyCommand): void {
+    const nok = (reason: string) => link.send(report.refused(id, command.id, "NOK", reason));
+    const objection = this.#proxy.objection(command);
+    if (objection !== undefined) return nok(objection);
+    const received = this.#server.take(command.transactionId, this.#owners.of(link));
+    if (received === undefined) return nok(`Unknown transaction id: ${command.transactionId}`);
+    const refusal = this.#proxy.begin(received, command, applicationObserver(this.#shell, link, command));
+    if (refusal !== undefined) nok(refusal);
+  }
+
+  /** Whether an application has a call, or part of one. */
+  #isInUse(owner: Owner): boolean {
+    const [first] = this.#dialogs.ownedBy(owner);
+    return first !== undefined || this.#server.isOwing(owner) || this.#client.isOwing(owner);
+  }
+
+  #recordShell(): RecordShell {
+    return {
+      uuid: () => this.#parts.ids.uuid(),
+      timeOfDay: () => this.#timeOfDay(),
+      textOf: (message) => this.#textOf(message),
+      pick: (kind) => this.#applications.pick(kind),
+    };
   }
 
   #tellSources(link: ApplicationLink, id: string, commandId: string, allow: readonly string[]): void {

@@ -54,6 +54,10 @@ export class Owner implements ApplicationLink {
     return this.#link?.open ?? false;
   }
 
+  get busy(): boolean {
+    return this.#link?.busy ?? false;
+  }
+
   get waitingFrames(): number {
     return this.#outbox.length;
   }

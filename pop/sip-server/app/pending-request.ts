@@ -33,7 +33,7 @@ export type Silence = "no-answer" | "no-prack" | "expired";
 const REMIND_MS = 60_000;
 
 export class PendingRequest implements TimerOwner {
-  readonly facts: PendingFacts;
+  facts: PendingFacts;
   readonly timers: NamedTimers;
   readonly #shell: Shell;
   readonly #onSilence: (pending: PendingRequest, because: Silence) => void;

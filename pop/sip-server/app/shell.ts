@@ -7,6 +7,7 @@ import type { UserAgentLimits } from "../core/limits.ts";
 import type { SipMessage } from "../core/message/message.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import type { Timing } from "../core/transaction/timing.ts";
+import type { CallRecords } from "./call-records.ts";
 import type { Counters } from "./counters.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 
@@ -20,6 +21,8 @@ export interface Shell {
   readonly points: readonly ListenPoint[];
   readonly limits: UserAgentLimits;
   readonly sessionTimer: SessionTimerPolicy;
+  /** undefined: no records are wanted. */
+  readonly records: CallRecords | undefined;
   point(id: string): ListenPoint;
   send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
   /** The bytes of a message, serialised once when it has just been sent. */

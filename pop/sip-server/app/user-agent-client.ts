@@ -35,6 +35,7 @@ import { answeredIn, described, withdrawn } from "../core/session/offer-answer.t
 import { termsOf } from "../core/session/session-timer.ts";
 import { isPrivate } from "../core/user-agent/destination.ts";
 import { cancelHeaders, newRequest, requestInDialog, sentFrom } from "../core/user-agent/outgoing.ts";
+import { stopReasonOf } from "./call-records.ts";
 import {
   type ClientRequest,
   type ClientRequests,
@@ -136,6 +137,7 @@ export class UserAgentClient {
       const call = this.#open(link, prepared.value, undefined);
       this.#echo(link, command.id, call.request, call.transactionId, prepared.value.point);
       this.usages.asking(call.request, link, undefined);
+      if (draft.method === "INVITE") this.#shell.records?.attempt("application", call.request);
       call.start();
     });
   }
@@ -191,6 +193,7 @@ export class UserAgentClient {
       }
       const call = this.#open(link, prepared.value, entry);
       this.#echo(link, commandId, request, call.transactionId, point);
+      if (request.method === "BYE") this.#shell.records?.stopped("application", request, "normal-release");
       if (request.method === "INVITE") {
         // §14.1: one INVITE at a time in a dialog, whoever sends it, up to its ACK.
         if (entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined) return call.answerLocally(491);
@@ -282,6 +285,7 @@ export class UserAgentClient {
     const cancel = cancelFor(call.request, headers);
     this.#echo(link, command.id, cancel, this.#shell.ids.uuid(), call.point);
     call.cancel({ kind: "asked", headers });
+    this.#shell.records?.stopped("application", cancel, "call-canceled");
   }
 
   /** A BYE of ours; the application is told what we did. */
@@ -299,6 +303,7 @@ export class UserAgentClient {
       const { request, point } = prepared.value;
       entry.dialog = { ...entry.dialog, localSeq: cseq };
       prepared.value.start(DEAF);
+      this.#shell.records?.stopped("application", request, stopReasonOf(why));
       const text = this.#shell.textOf(request);
       const meta = this.#ownMeta(point, text.length);
       if (isKnown) this.#tellUnsolicited(owner, report.unsolicited(this.#shell.ids.uuid(), meta, dialog.id, text));
@@ -729,6 +734,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     if (headerValue(response, "allow") !== undefined) entry.peerUpdates = listsToken(response, "allow", "update");
     this.#end(response);
     this.#user.sessions.agreed(entry, agreed(response));
+    if (this.#inside === undefined) this.#shell.records?.started("network", response, "uac");
     entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
     this.#deliver(response, from, entry.dialog.id);
     if (!this.link.open) this.expectOwner();
@@ -775,6 +781,9 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     const { status } = response;
     this.#user.ended(this);
     if (method === "INVITE") {
+      // A cancelled one has had its record with the CANCEL.
+      if (this.#inside === undefined && status >= 300 && status !== 487)
+        this.#shell.records?.stopped("network", response, "call-rejected");
       this.cancel({ kind: "final", success: status < 300 });
       // Other forks are forgotten: one that answers as well is acknowledged and ended.
       for (const [tag, entry] of this.#forks)

@@ -1,5 +1,6 @@
 // Requests from the network, and the applications' answers to them. RFC 3261 §8.2, §9.2, §12.2.2, §13.3, §15.1.2.
 
+import type { ApplicationLink } from "../boundary/application-link.ts";
 import * as acceptedInvite from "../core/dialog/accepted-invite.ts";
 import {
   confirmed,
@@ -32,7 +33,6 @@ import { answeredIn, described, objection, withdrawn } from "../core/session/off
 import { OFF, termsOf } from "../core/session/session-timer.ts";
 import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
 import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
-import type { Applications } from "./applications.ts";
 import { methodLabel } from "./counters.ts";
 import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
 import { type DialogUsages, isOfSession, type Refusal } from "./dialog-usages.ts";
@@ -40,6 +40,7 @@ import { Latency } from "./latency.ts";
 import type { Orphans } from "./orphans.ts";
 import type { Owner, Owners } from "./owners.ts";
 import { PendingRequest, type Silence } from "./pending-request.ts";
+import type { Received } from "./proxy.ts";
 import type { RequestGate } from "./request-gate.ts";
 import type { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
@@ -65,7 +66,7 @@ export interface UserAgentServerParts {
   readonly shell: Shell;
   readonly transactions: TransactionLayer;
   readonly dialogs: DialogStore;
-  readonly applications: Applications;
+  readonly takers: RequestTakers;
   readonly owners: Owners;
   readonly orphans: Orphans;
   readonly client: UserAgentClient;
@@ -74,13 +75,21 @@ export interface UserAgentServerParts {
   readonly gate: RequestGate;
 }
 
+/** Who answers new requests. */
+export interface RequestTakers {
+  /** undefined: nobody wants it. */
+  pick(request: SipRequest, from: Flow): ApplicationLink | undefined;
+  /** The request that was picked for has its name. */
+  opened(link: ApplicationLink, transactionId: string): void;
+}
+
 export class UserAgentServer {
   /** From a request's delivery to the application's first answer to it. */
   readonly answering = new Latency();
   readonly #shell: Shell;
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
-  readonly #applications: Applications;
+  readonly #takers: RequestTakers;
   readonly #owners: Owners;
   readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
@@ -97,7 +106,7 @@ export class UserAgentServer {
     this.#shell = parts.shell;
     this.#transactions = parts.transactions;
     this.#dialogs = parts.dialogs;
-    this.#applications = parts.applications;
+    this.#takers = parts.takers;
     this.#owners = parts.owners;
     this.#orphans = parts.orphans;
     this.#client = parts.client;
@@ -105,6 +114,9 @@ export class UserAgentServer {
     this.#usages = parts.usages;
     this.#gate = parts.gate;
   }
+
+  /** A CANCEL of an INVITE that is not, or no longer, the user agent's. */
+  onForeignCancel: (invite: ServerTransaction) => void = () => {};
 
   get pendingCount(): number {
     return this.#pending.size;
@@ -157,7 +169,8 @@ export class UserAgentServer {
     if (admission.kind === "refused") return this.#refuseAs(request, from, admission);
     if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
       return this.#refuseInterval(request, from);
-    const link = admission.owner ?? this.#applications.pick(method.toLowerCase());
+    if (method === "INVITE") this.#shell.records?.attempt("network", request);
+    const link = admission.owner ?? this.#takers.pick(request, from);
     if (link === undefined) {
       this.#refuse(request, from, 503);
       return;
@@ -165,6 +178,7 @@ export class UserAgentServer {
     const pending = this.#open(request, from, point, admission.owner ?? this.#owners.of(link), undefined);
     const meta = this.#networkMeta(request, from);
     const { transactionId } = pending.facts;
+    this.#takers.opened(link, transactionId);
     const text = this.#shell.textOf(request);
     link.send(report.newRequest(this.#shell.ids.uuid(), meta, transactionId, point, text));
   }
@@ -201,7 +215,10 @@ export class UserAgentServer {
         return this.#refuse(request, from, status, undefined, status === 500 ? this.#retryAfter() : []);
     }
     if (method === "PRACK" && !this.#takePrack(entry, request)) return this.#refuse(request, from, 481); // RFC 3262 §3
-    if (method === "BYE") this.#endInvites(entry);
+    if (method === "BYE") {
+      this.#shell.records?.stopped("network", request, "normal-release");
+      this.#endInvites(entry);
+    }
     if (method === "INVITE") entry.invitingIn = true;
     if (isSdp(request) && CARRIES_OFFERS.has(method))
       entry.exchange = described(entry.exchange, "peer", method, request.cseq.number);
@@ -294,7 +311,11 @@ export class UserAgentServer {
     const pending = this.#invites.get(invite);
     const toTag = pending === undefined ? invite.request.toTag || this.#shell.ids.tag() : this.#tagOf(pending);
     this.#refuse(cancel, from, 200, undefined, [], toTag); // §9.2; the same To tag as the INVITE's answer
-    if (pending === undefined) return; // answered already: a CANCEL has no effect
+    if (pending === undefined) {
+      this.onForeignCancel(invite); // answered already: then it has no effect
+      return;
+    }
+    if (pending.startsDialog) this.#shell.records?.stopped("network", cancel, "call-canceled");
     const isKnown = pending.entry !== undefined;
     const { link, transactionId } = pending.facts;
     this.#finish(pending, this.#answer(pending, 487));
@@ -409,6 +430,41 @@ export class UserAgentServer {
     return false;
   }
 
+  isPending(transactionId: string): boolean {
+    return this.#pending.has(transactionId);
+  }
+
+  /** Another application gets it. False: it has its answer already. */
+  reassign(transactionId: string, link: Owner): boolean {
+    const pending = this.#pending.get(transactionId);
+    if (pending === undefined) return false;
+    pending.facts = { ...pending.facts, link };
+    return true;
+  }
+
+  /** Answered without an application. False: it has its answer already. */
+  refuse(transactionId: string, status: number, reason?: string, headers: readonly Header[] = []): boolean {
+    const pending = this.#pending.get(transactionId);
+    if (pending === undefined) return false;
+    const toTag = this.#tagOf(pending);
+    const how = { status, toTag, headers, ...(reason === undefined ? {} : { reason }) };
+    this.#finish(pending, responseTo(pending.facts.request, how));
+    return true;
+  }
+
+  /** The user agent has no more to do with it. Not for a request in a dialog, nor one that has made one. */
+  take(transactionId: string, link?: Owner): Received | undefined {
+    const pending = this.#pending.get(transactionId);
+    if (pending === undefined || pending.entry !== undefined || pending.transaction === undefined) return undefined;
+    if (link !== undefined && !pending.facts.link.isSpokenForBy(link)) return undefined;
+    const { request, from, point } = pending.facts;
+    const { transaction } = pending;
+    pending.end();
+    this.#pending.delete(transactionId);
+    this.#invites.delete(transaction);
+    return { request, from, point, transaction };
+  }
+
   #open(
     request: SipRequest,
     from: Flow,
@@ -518,6 +574,7 @@ export class UserAgentServer {
     this.#pending.delete(transactionId);
     if (transaction !== undefined) this.#invites.delete(transaction);
     transaction?.respond(response);
+    if (pending.isInvite && pending.startsDialog) this.#record(response);
     if (entry === undefined) return;
     this.#detach(entry, pending);
     const open = entry.exchange;
@@ -528,6 +585,13 @@ export class UserAgentServer {
       if (response.status < 300) this.#awaitAck(entry, pending, response);
       else if (pending.startsDialog) this.#dialogs.remove(entry);
     } else this.#usages.finished(entry, "peer", request, response);
+  }
+
+  #record(response: SipResponse): void {
+    const { records } = this.#shell;
+    if (records === undefined || response.status === 487) return; // a CANCEL has had its own
+    if (response.status < 300) records.started("application", response, "uas");
+    else records.stopped("application", response, "call-rejected");
   }
 
   #awaitAck(entry: DialogEntry, pending: PendingRequest, response: SipResponse): void {

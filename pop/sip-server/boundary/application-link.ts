@@ -7,6 +7,8 @@ export interface ApplicationLink {
   /** Where it connects from: an IP address. */
   readonly address: string;
   readonly open: boolean;
+  /** It reads more slowly than it is told: new work goes to others. */
+  readonly busy: boolean;
   /** @param payload bytes as latin-1, unframed */
   send(payload: string, urgency?: Urgency): void;
   /** After what was sent has left. */
@@ -17,5 +19,7 @@ export interface ApplicationLink {
 export interface ApplicationHost {
   onOpen(link: ApplicationLink): void;
   onPayload(link: ApplicationLink, payload: string): void;
+  /** Bytes that are no frame: the connection is given up after what the host says to it. `id` of the command, if it can be told. */
+  onUnusable(link: ApplicationLink, id: string, reason: string): void;
   onClose(link: ApplicationLink): void;
 }

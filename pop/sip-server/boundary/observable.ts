@@ -39,6 +39,7 @@ export type Fact =
   | "timers"
   | "pendingRequests"
   | "clientCalls"
+  | "proxiedRequests"
   | "applications"
   | "tracedCalls"
   | "namesRemembered"

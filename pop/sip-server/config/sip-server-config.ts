@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
+import { handlerOf } from "../core/drachtio/request-handler.ts";
 import { DigestSchema } from "./digest-config.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
@@ -78,6 +79,32 @@ const ListenSchema = z
     error: "needed when host is a wildcard: Via and Contact must name an address",
   });
 
+const RequestHandlerSchema = z
+  .strictObject({
+    /** All methods when left out. */
+    methods: z
+      .array(z.string().regex(/^[A-Za-z]{1,32}$/))
+      .max(32)
+      .default([]),
+    /** tcp://host:port and tls://host:port: a connection for each request. http(s)://…: asked what to do. */
+    url: z.string().max(2_048),
+    httpMethod: z.enum(["GET", "POST"]).default("GET"),
+  })
+  .transform(({ methods, url, httpMethod }, context) => {
+    const handler = handlerOf(
+      url,
+      methods.map((method) => method.toUpperCase()),
+      httpMethod,
+    );
+    if (handler !== undefined) return handler;
+    context.addIssue({
+      code: "custom",
+      path: ["url"],
+      message: "tcp://host:port, tls://host:port, http://… or https://…",
+    });
+    return z.NEVER;
+  });
+
 export const SipServerConfigSchema = z
   .strictObject({
     listen: z.array(ListenSchema).min(1).max(64),
@@ -89,7 +116,33 @@ export const SipServerConfigSchema = z
       secretFile: z.string().min(1).optional(),
       frameBytesMax: z.int().min(4_096).max(16_777_216).default(1_048_576),
       connectionsMax: z.int().min(1).max(1_024).default(64),
+      /** The same protocol once more, inside TLS 1.2 or later. */
+      tls: z
+        .strictObject({
+          host,
+          port,
+          /** PEM files. */
+          certFile: z.string().min(1),
+          keyFile: z.string().min(1),
+          /** Of the authority that signs applications' certificates. */
+          caFile: z.string().min(1).optional(),
+          /** "required": an application shows a certificate of that authority, or is turned away. */
+          clientCertificates: z.enum(["none", "required"]).default("none"),
+        })
+        .refine(({ caFile, clientCertificates }) => clientCertificates === "none" || caFile !== undefined, {
+          path: ["caFile"],
+          error: "needed when client certificates are required",
+        })
+        .optional(),
     }),
+    /** New requests whose method one of these names, the first that does, go there and not to connected applications. */
+    requestHandlers: z.array(RequestHandlerSchema).max(32).default([]),
+    /** For handlers over TLS and HTTPS: a PEM file of the authority that signs theirs; the system's when left out. */
+    requestHandlerTls: z
+      .strictObject({ caFile: z.string().min(1).optional(), verifyCertificates: z.boolean().default(true) })
+      .prefault({}),
+    /** Call records (cdr:attempt, cdr:start, cdr:stop) for applications that route them. */
+    cdrs: z.boolean().default(false),
     http: z.strictObject({ host, port }),
     digest: DigestSchema.prefault({}),
     /** Option tags the applications understand, as in Require; others than the server's own get 420. */

@@ -55,6 +55,9 @@ export interface AdminLimits {
   readonly backlogBytesMax: number;
   /** How long a frame nobody waits for (our echo of a message, an ACK) may wait for one to go with. */
   readonly unhurriedMs: number;
+  /** Unsent: from here on we read no more commands of it, and give it no new requests, until it has read. */
+  readonly backlogBytesHigh: number;
+  readonly tlsHandshakeMs: number;
 }
 
 export const ADMIN_LIMITS: AdminLimits = {
@@ -62,7 +65,35 @@ export const ADMIN_LIMITS: AdminLimits = {
   connectionsMax: 64,
   backlogBytesMax: 64 * 1_048_576,
   unhurriedMs: 2,
+  backlogBytesHigh: 4 * 1_048_576,
+  tlsHandshakeMs: 5_000,
 };
+
+/** Of request handlers: connections we make to applications, and HTTP. */
+export interface HandlerLimits {
+  /** Connections and questions at once; at it 503. */
+  readonly connectionsMax: number;
+  readonly connectTimeoutMs: number;
+  /** To connect and say who it is; then 480. */
+  readonly authenticateMs: number;
+  /** An application we connected to, without a request or dialog of its own, is let go after at most this. */
+  readonly idleMs: number;
+  /** For a whole HTTP answer; then 480. */
+  readonly answerMs: number;
+  readonly answerBytesMax: number;
+}
+
+export const HANDLER_LIMITS: HandlerLimits = {
+  connectionsMax: 1_024,
+  connectTimeoutMs: 4_000,
+  authenticateMs: 9_000,
+  idleMs: 120_000,
+  answerMs: 4_000,
+  answerBytesMax: 65_536,
+};
+
+/** Guessing the secret: so many wrong ones from an address, then it is not heard for a while. */
+export const AUTHENTICATION_LIMITS = { failuresMax: 10, forgetMs: 60_000, addressesMax: 1_000 } as const;
 
 export interface UserAgentLimits {
   /** Requests an application has yet to answer. */
@@ -136,6 +167,16 @@ export interface DnsClientLimits {
 
 /** All attempts together take 3.6 s at most: within the 5 s of a whole resolution. */
 export const DNS_CLIENT_LIMITS: DnsClientLimits = { timeoutMs: 750, attemptsMax: 3, answerBytesMax: 16_384 };
+
+/** Of what an application has us proxy. */
+export interface ProxyLimits {
+  /** Of one request, those a redirect names included. */
+  readonly targetsMax: number;
+  /** RFC 3261 §16.6 step 11: more than three minutes without 101 … 199 and an INVITE's branch is cancelled. */
+  readonly timerCMs: number;
+}
+
+export const PROXY_LIMITS: ProxyLimits = { targetsMax: 32, timerCMs: 181_000 };
 
 /** Beyond these, new calls get 503; requests inside dialogs still go through until transactions are full too. */
 export const ENDPOINT_LIMITS = { transactionsMax: 200_000, dialogsMax: 50_000 } as const;

@@ -64,7 +64,6 @@ scenario("hello: host ports, and a version drachtio-srf pings", async (stage) =>
   assert.match(version ?? "", /^v0\.9\.\d+/);
   assert.equal(await application.ask("ping"), "OK|pong");
   assert.equal(await application.ask("route|invite"), "OK");
-  assert.equal(await application.ask("proxy|x|||||||sip:a@b\r\nINVITE sip:a@b SIP/2.0\r\n\r\n"), "NOK|not supported");
 });
 
 scenario("a wrong secret is refused and the connection ends", async (stage) => {

@@ -33,6 +33,12 @@ export interface Application extends EventEmitter {
   ): Promise<{ uas: Dialog; uac: Dialog }>;
   request(uri: string, options: Record<string, unknown>): Promise<Req>;
   unregisterForMessages(verb: string): void;
+  proxyRequest(req: Req, to: string | string[], options?: Record<string, unknown>): Promise<ProxyResults>;
+}
+export interface ProxyResults {
+  readonly connected: boolean;
+  readonly finalStatus: number | undefined;
+  readonly responses: readonly { readonly msgs: readonly { readonly status: number }[] }[];
 }
 type Handle = (req: Req, res: Res) => void;
 export interface Req extends EventEmitter {

@@ -1,13 +1,23 @@
 // Whole servers and their applications in simulated time, on a network that loses, delays and doubles datagrams.
 
 import { silentLog } from "../../../kernel/log.ts";
+import { fail } from "../../../kernel/outcome.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
 import { Endpoint, type EndpointSettings } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
-import { ENDPOINT_LIMITS, NEXT_HOP_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
+import type { RequestHandlers } from "../boundary/request-handlers.ts";
+import { ENDPOINT_LIMITS, HANDLER_LIMITS, NEXT_HOP_LIMITS, PROXY_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
 import { SESSION_TIMER_POLICY } from "../core/session/negotiation.ts";
+
+/** Nobody listens for requests here. */
+const NO_HANDLERS: RequestHandlers = {
+  dial: () => {
+    throw new Error("no request handler is configured");
+  },
+  ask: async () => fail({ code: "handler.away", detail: "" }),
+};
 
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
@@ -31,6 +41,10 @@ export class SimulatedHost {
         parse: PARSE_LIMITS,
         ...ENDPOINT_LIMITS,
         limits: USER_AGENT_LIMITS,
+        proxy: PROXY_LIMITS,
+        handlers: [],
+        handlerLimits: HANDLER_LIMITS,
+        records: false,
         sessionTimer: SESSION_TIMER_POLICY,
         ...settings,
       },
@@ -56,6 +70,7 @@ export class SimulatedHost {
       log: silentLog,
       names: { ask: (_question, answered) => answered({ kind: "none", ttlSeconds: 60 }), stop: () => {} },
       nextHops: NEXT_HOP_LIMITS,
+      reach: NO_HANDLERS,
     });
     const point = {
       id: `udp/${address}:5060`,
@@ -97,6 +112,7 @@ export class SimulatedApplication implements ApplicationLink {
   readonly id: string;
   readonly address = "127.0.0.1";
   open = true;
+  readonly busy = false;
   readonly heard: Heard[] = [];
   readonly #endpoint: Endpoint;
   #sequence = 0;

@@ -5,6 +5,7 @@ import { headerKey } from "../message/header-name.ts";
 import { trimLws } from "../message/lws.ts";
 import { type Header, header } from "../message/message.ts";
 import { isCallId, tagIn } from "../message/parse.ts";
+import { parseTimeout } from "./request-handler.ts";
 
 /** A message as an application writes it: no Via, no CSeq it need care for. */
 export interface Draft {
@@ -20,7 +21,20 @@ export type Command = { readonly id: string } & (
   | { readonly kind: "authenticate"; readonly secret: string; readonly tags: readonly string[] }
   | { readonly kind: "route" | "remove_route"; readonly verb: string }
   | { readonly kind: "ping" }
-  | { readonly kind: "proxy" }
+  | {
+      readonly kind: "proxy";
+      readonly transactionId: string;
+      readonly remainInDialog: boolean;
+      /** Whether the final responses of the branches are wanted. */
+      readonly fullResponse: boolean;
+      readonly followRedirects: boolean;
+      readonly forking: "serial" | "simultaneous";
+      readonly provisionalTimeoutMs: number | undefined;
+      readonly finalTimeoutMs: number | undefined;
+      readonly destinations: readonly string[];
+      /** Added to the request, or put in the place of its own. */
+      readonly headers: readonly Header[];
+    }
   /** Ours, not drachtio's: whose datagrams we look at. */
   | { readonly kind: "sources"; readonly allow: readonly string[] }
   | {
@@ -45,6 +59,17 @@ export interface CommandFault {
 const DRAFT_HEADERS_MAX = 256;
 const SOURCES_MAX = 4_096;
 
+/** What may be routed: methods an application may be given, methods drachtio-srf asks for as well, and CDRs. */
+const VERBS: ReadonlySet<string> = new Set(
+  (
+    "invite register message options info notify subscribe publish refer " +
+    "ack bye cancel prack update cdr:attempt cdr:start cdr:stop"
+  ).split(" "),
+);
+
+/** Destinations of one proxy command. */
+const DESTINATIONS_MAX = 32;
+
 /** @fails command.unusable */
 export function parseCommand(payload: string): Outcome<Command, CommandFault> {
   const metaEnd = payload.indexOf("\r\n");
@@ -62,12 +87,15 @@ export function parseCommand(payload: string): Outcome<Command, CommandFault> {
         tags: (tokens[3] ?? "").split(",").filter((tag) => tag !== ""),
       });
     case "route":
-    case "remove_route":
-      return succeed({ id, kind, verb: (tokens[2] ?? "").toLowerCase() });
+    case "remove_route": {
+      const verb = (tokens[2] ?? "").toLowerCase();
+      if (VERBS.has(verb)) return succeed({ id, kind, verb });
+      return fail({ code: "command.unusable", id, reason: `unsupported verb: ${verb.slice(0, 32)}`, verdict: "NOK" });
+    }
     case "ping":
       return succeed({ id, kind });
     case "proxy":
-      return succeed({ id, kind });
+      return metaEnd === -1 ? no("Invalid message format") : parseProxy(id, tokens, payload.slice(metaEnd + 2));
     case "sources": {
       const allow = (tokens[3] ?? "").split(",").map((cidr) => cidr.trim());
       const named = allow.filter((cidr) => cidr !== "");
@@ -113,6 +141,33 @@ function parseSip(id: string, tokens: readonly string[], text: string): Outcome<
   if (matched === null) return nok(`invalid request-uri: ${startLine.slice(0, 128)}`);
   const [, method = "", uri = ""] = matched;
   return succeed({ id, kind: "send-request", transactionId, dialogId, routeUrl, draft: { ...draft, method, uri } });
+}
+
+function parseProxy(id: string, tokens: readonly string[], text: string): Outcome<Command, CommandFault> {
+  const [, , transactionId = "", remain, full, follow, forking, provisional = "", final = "", ...more] = tokens;
+  const nok = (reason: string): Outcome<Command, CommandFault> =>
+    fail({ code: "command.unusable", id, reason, verdict: "NOK" });
+  const destinations = more.map((uri) => uri.trim()).filter((uri) => uri !== "");
+  if (destinations.length === 0) return nok("no destination");
+  if (destinations.length > DESTINATIONS_MAX) return nok(`more than ${DESTINATIONS_MAX} destinations`);
+  const provisionalTimeoutMs = parseTimeout(provisional);
+  const finalTimeoutMs = parseTimeout(final);
+  if (provisionalTimeoutMs === "bad" || finalTimeoutMs === "bad") return nok("invalid timeout");
+  const headEnd = text.indexOf("\r\n\r\n");
+  const lines = (headEnd === -1 ? text : text.slice(0, headEnd)).split(/\r\n(?![ \t])/);
+  return succeed({
+    id,
+    kind: "proxy",
+    transactionId,
+    remainInDialog: remain === "remainInDialog",
+    fullResponse: full === "fullResponse",
+    followRedirects: follow === "followRedirects",
+    forking: forking === "simultaneous" ? "simultaneous" : "serial",
+    provisionalTimeoutMs,
+    finalTimeoutMs,
+    destinations,
+    headers: readLines(lines),
+  });
 }
 
 /** Lines without a colon, or with a space in the name, are skipped, as drachtio does. */

@@ -45,6 +45,12 @@ test("a length that is none, or beyond the bound, ends it", () => {
   assert.deepEqual(new FrameReader(1_000).take("1000#"), { ok: true, value: [] });
 });
 
+test("a frame that is too large says whose it is, after the whole ones before it", () => {
+  const reader = new FrameReader(1_000);
+  assert.deepEqual(reader.take(`${frame("id1|ping")}5000#id2|sip||\r\nINVITE`), { ok: true, value: ["id1|ping"] });
+  assert.deepEqual([reader.fault, reader.beginning], ["too-large", "id2|sip||\r\nINVITE"]);
+});
+
 test("property: no payload makes the command parser throw", () => {
   const kinds = fc.constantFrom("sip", "proxy", "route", "authenticate", "sources", "ping", "x");
   const line = fc.constantFrom("SIP/2.0 200 OK", "INVITE sip:a@b SIP/2.0", "SIP/2.0 999", "x", "");

@@ -16,6 +16,7 @@ export class FrameReader {
   /** Bytes needed before another look pays; 0 while the length is not known. */
   #neededBytes = 0;
   #fault: FrameFault["fault"] | undefined;
+  #beginning = "";
 
   constructor(frameBytesMax: number) {
     this.frameBytesMax = frameBytesMax;
@@ -24,6 +25,11 @@ export class FrameReader {
   /** Nothing more will come out: close, after the frames that were whole. */
   get fault(): FrameFault["fault"] | undefined {
     return this.#fault;
+  }
+
+  /** What has come of the payload that was too large: it may name the command. */
+  get beginning(): string {
+    return this.#beginning;
   }
 
   /** @fails frame.unusable: a peer that has lost the thread; close. What was whole before it has come out first. */
@@ -43,6 +49,7 @@ export class FrameReader {
       const bytes = /^\d{1,8}$/.test(digits) ? Number(digits) : Number.NaN;
       if (!(bytes <= this.frameBytesMax)) {
         this.#fault = Number.isNaN(bytes) ? "length" : "too-large";
+        if (this.#fault === "too-large") this.#beginning = text.slice(hash + 1, hash + 1 + BEGINNING_MAX);
         this.#chunks = [];
         this.#waitingBytes = 0;
         return payloads.length === 0 ? unusable(this.#fault) : succeed(payloads);
@@ -69,4 +76,5 @@ const unusable = (fault: FrameFault["fault"]): Outcome<readonly string[], FrameF
 export const frame = (payload: string): string => `${payload.length}#${payload}`;
 
 const LENGTH_DIGITS_MAX = 8;
+const BEGINNING_MAX = 80;
 const NONE: readonly string[] = [];

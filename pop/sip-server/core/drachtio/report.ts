@@ -52,6 +52,20 @@ export const responseSent = (
   text: string,
 ): string => `${id}|response|${commandId}|OK|${showMeta(meta)}|${transactionId}|${dialogId}||Msg sent:|\r\n${text}`;
 
+/** The final response of one branch of a proxied request; `done` follows the last of them. */
+export const branchAnswered = (id: string, commandId: string, meta: Meta, text: string): string =>
+  `${id}|response|${commandId}|OK|${showMeta(meta)}|||continue\r\n${text}`;
+
+/** @param what the role in "cdr:start", the reason in "cdr:stop" */
+export const callRecord = (
+  id: string,
+  kind: string,
+  source: Meta["source"],
+  time: string,
+  what: string | undefined,
+  text: string,
+): string => `${id}|${kind}|${source}|${time}${what === undefined ? "" : `|${what}`}\r\n${text}`;
+
 export const done = (id: string, commandId: string, ...more: readonly string[]): string =>
   [id, "response", commandId, "OK", ...more].join("|");
 

@@ -11,6 +11,7 @@ import { parseNameAddr, showNameAddr, tagOf, withTag } from "../message/name-add
 import { parseCSeq } from "../message/parse.ts";
 import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
 import { parseVia } from "../message/via.ts";
+import { markedLike } from "../proxy/loop.ts";
 
 /** Never taken from an application: they are the transaction's or the dialog's. */
 const OURS = new Set(["via", "route", "record-route", "rseq", "content-length", "content-type", "max-forwards"]);
@@ -70,7 +71,7 @@ export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipReques
 
 /** The same request as another transaction, by way of another of our addresses: only the first Via changes. RFC 3263 §4.3, RFC 3261 §18.1.1. */
 export function sentFrom(request: SipRequest, point: ListenPoint, branch: string): SipRequest {
-  const value = ourVia(point, branch);
+  const value = ourVia(point, markedLike(branch, request.via.branch));
   const via = parseVia(value);
   if (via === undefined) throw new Error("our own Via cannot be read");
   const at = request.headers.findIndex(({ key }) => key === "via");
@@ -147,7 +148,7 @@ export function contactUriOf({ host, port, transport }: ListenPoint): string {
   return `sip:${host}:${port}${transport === "udp" ? "" : `;transport=${transport}`}`;
 }
 
-const ourVia = ({ transport, host, port }: ListenPoint, branch: string): string =>
+export const ourVia = ({ transport, host, port }: ListenPoint, branch: string): string =>
   `SIP/2.0/${transport.toUpperCase()} ${host}:${port};rport;branch=${branch}`;
 
 /** The methods whose Contact says where the dialog's next request goes. */

@@ -54,6 +54,7 @@ const OUT_BYTES_MAX = 4_096;
 class FuzzApplication implements ApplicationLink {
   readonly id: string;
   readonly address = "127.0.0.1";
+  readonly busy = false;
   open = true;
   readonly transactions: string[] = ["none"];
   readonly dialogs: string[] = ["none"];
