@@ -462,7 +462,7 @@ class ProxiedRequest implements TimerOwner {
   }
 }
 
-/** Tells an application, by drachtio's frames. */
+/** Tells an application, by drachtio's frames. One that has gone waits for nothing: the request goes on without it. */
 export function applicationObserver(
   shell: Shell,
   link: ApplicationLink,
@@ -470,9 +470,11 @@ export function applicationObserver(
 ): ProxyObserver {
   return {
     answered: (meta, text) => {
-      if (fullResponse) link.send(report.branchAnswered(shell.ids.uuid(), id, meta, text));
+      if (fullResponse && link.open) link.send(report.branchAnswered(shell.ids.uuid(), id, meta, text));
     },
-    done: () => link.send(report.done(shell.ids.uuid(), id, "done")),
+    done: () => {
+      if (link.open) link.send(report.done(shell.ids.uuid(), id, "done"));
+    },
   };
 }
 
