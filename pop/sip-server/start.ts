@@ -17,6 +17,7 @@ import { systemIds } from "./adapters/system-ids.ts";
 import { Endpoint } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
+import { handlerOf } from "./core/drachtio/request-handler.ts";
 import type { ListenPoint } from "./core/flow.ts";
 import {
   ADMIN_LIMITS,
@@ -83,7 +84,9 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         replaces: config.replaces,
       },
       proxy: PROXY_LIMITS,
-      handlers: config.requestHandlers,
+      handlers: config.requestHandlers.flatMap(
+        ({ url, methods, httpMethod }) => handlerOf(url, methods, httpMethod) ?? [],
+      ),
       handlerLimits: HANDLER_LIMITS,
       records: config.cdrs,
     },

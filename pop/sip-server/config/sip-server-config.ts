@@ -2,7 +2,6 @@
 
 import { isIP } from "node:net";
 import { z } from "zod";
-import { handlerOf } from "../core/drachtio/request-handler.ts";
 import { DigestSchema } from "./digest-config.ts";
 
 const port = z.int().min(0).max(65_535); // 0: any free one, for tests
@@ -79,31 +78,22 @@ const ListenSchema = z
     error: "needed when host is a wildcard: Via and Contact must name an address",
   });
 
-const RequestHandlerSchema = z
-  .strictObject({
-    /** All methods when left out. */
-    methods: z
-      .array(z.string().regex(/^[A-Za-z]{1,32}$/))
-      .max(32)
-      .default([]),
-    /** tcp://host:port and tls://host:port: a connection for each request. http(s)://…: asked what to do. */
-    url: z.string().max(2_048),
-    httpMethod: z.enum(["GET", "POST"]).default("GET"),
-  })
-  .transform(({ methods, url, httpMethod }, context) => {
-    const handler = handlerOf(
-      url,
-      methods.map((method) => method.toUpperCase()),
-      httpMethod,
-    );
-    if (handler !== undefined) return handler;
-    context.addIssue({
-      code: "custom",
-      path: ["url"],
-      message: "tcp://host:port, tls://host:port, http://… or https://…",
-    });
-    return z.NEVER;
-  });
+const RequestHandlerSchema = z.strictObject({
+  /** All methods when left out. */
+  methods: z
+    .array(z.string().regex(/^[A-Za-z]{1,32}$/))
+    .max(32)
+    .default([]),
+  /** tcp://host:port and tls://host:port: a connection for each request. http(s)://…: asked what to do. */
+  url: z.string().max(2_048).refine(isHandlerUrl, "tcp://host:port, tls://host:port, http://… or https://…"),
+  httpMethod: z.enum(["GET", "POST"]).default("GET"),
+});
+
+function isHandlerUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === "tcp:" || url?.protocol === "tls:") return url.hostname !== "" && Number(url.port) > 0;
+  return url?.protocol === "http:" || url?.protocol === "https:";
+}
 
 export const SipServerConfigSchema = z
   .strictObject({

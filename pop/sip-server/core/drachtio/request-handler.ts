@@ -14,7 +14,8 @@ export type RequestHandler = {
 );
 
 /** `tcp://host:port`, `tls://host:port`, `http(s)://…`; undefined when it is none of these. */
-export function handlerOf(url: string, methods: readonly string[], method: "GET" | "POST"): RequestHandler | undefined {
+export function handlerOf(url: string, named: readonly string[], method: "GET" | "POST"): RequestHandler | undefined {
+  const methods = named.map((name) => name.toUpperCase());
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   switch (parsed?.protocol) {
     case "http:":
