@@ -116,6 +116,30 @@ for (const [letter, key] of Object.entries(COMPACT)) {
   keyBySpelling.set(letter.toUpperCase(), key);
 }
 
+export interface KnownName {
+  readonly name: string;
+  readonly key: string;
+}
+
+/** By first letter and length: nearly always one name is left to compare with. */
+const knownNames: (KnownName[] | undefined)[] = [];
+const LENGTHS = 32;
+for (const [name, key] of keyBySpelling) {
+  const place = name.charCodeAt(0) * LENGTHS + name.length;
+  knownNames[place] ??= [];
+  knownNames[place].push({ name, key });
+}
+
+/** The known name that `text` holds from `at` to `end`, without cutting it out; undefined: ask `headerKey`. */
+export function knownNameAt(text: string, at: number, end: number): KnownName | undefined {
+  const length = end - at;
+  if (length >= LENGTHS) return undefined;
+  const candidates = knownNames[text.charCodeAt(at) * LENGTHS + length];
+  if (candidates === undefined) return undefined;
+  for (const candidate of candidates) if (text.startsWith(candidate.name, at)) return candidate;
+  return undefined;
+}
+
 /** The one spelling that is compared: "v", "Via" and "VIA" are all "via". */
 export function headerKey(name: string): string {
   const known = keyBySpelling.get(name);

@@ -3,8 +3,8 @@
 // elements read the same bytes differently.
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
-import { headerKey } from "./header-name.ts";
-import { trimLws } from "./lws.ts";
+import { headerKey, knownNameAt } from "./header-name.ts";
+import { trimLws, trimmedBetween } from "./lws.ts";
 import type { Answerable, Fault, Malformed } from "./malformed.ts";
 import { type CSeq, type Header, isKnownMethod, type SipMessage } from "./message.ts";
 import { parseNameAddr, tagOf } from "./name-addr.ts";
@@ -20,8 +20,6 @@ export interface ParseLimits {
 
 export const PARSE_LIMITS: ParseLimits = { messageBytesMax: 65_535, headersMax: 256, headerBytesMax: 16_384 };
 
-/** Headers of which a second one makes the message ambiguous. */
-const ONCE = new Set(["from", "to", "call-id", "cseq", "max-forwards", "content-length"]);
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
 /** A line feed without its carriage return, or the reverse, before the body: two elements could see different lines. */
 const CONTROL = /\r(?!\n)|(?<!\r)\n/;
@@ -150,6 +148,7 @@ function readHeaders(
   if (from < 2) return undefined; // no line end at all: the caller says so
   let fault: { fault: Fault; detail: string } | undefined;
   let at = from;
+  let colon = 0;
   while (at < end) {
     let lineEnd = text.indexOf("\r\n", at);
     if (lineEnd === -1 || lineEnd > end) lineEnd = end;
@@ -166,12 +165,17 @@ function readHeaders(
       return { fault: "too-large", detail: `a header of ${lineEnd - at} bytes` };
     if (headers.length === limits.headersMax) return { fault: "too-many-headers", detail: `${headers.length}` };
 
-    const line = text.slice(at, lineEnd);
+    const lineAt = at;
     at = next;
-    const colon = line.indexOf(":");
-    let nameEnd = Math.max(colon, 0);
-    while (nameEnd > 0 && isLws(line.charCodeAt(nameEnd - 1))) nameEnd--; // §7.3.1: LWS before the colon
-    const name = line.slice(0, nameEnd);
+    if (colon !== -1 && colon < lineAt) colon = text.indexOf(":", lineAt); // lines without one share the next one's
+    let nameEnd = colon === -1 || colon >= lineEnd ? lineAt : colon;
+    const known = knownNameAt(text, lineAt, nameEnd);
+    if (known !== undefined && !folded) {
+      headers.push({ name: known.name, key: known.key, value: trimmedBetween(text, colon + 1, lineEnd) });
+      continue;
+    }
+    while (nameEnd > lineAt && isLws(text.charCodeAt(nameEnd - 1))) nameEnd--; // §7.3.1: LWS before the colon
+    const name = text.slice(lineAt, nameEnd);
     if (name === "" || !TOKEN.test(name)) {
       // Read on: a refusal has to copy the good lines.
       fault ??=
@@ -180,7 +184,7 @@ function readHeaders(
           : { fault: "header-name", detail: "not a token" };
       continue;
     }
-    const raw = line.slice(colon + 1);
+    const raw = text.slice(colon + 1, lineEnd);
     const value = trimLws(folded ? raw.replace(/\r\n[ \t]+/g, " ") : raw);
     headers.push({ name, key: headerKey(name), value });
   }
@@ -200,35 +204,63 @@ interface EssentialValues {
 
 /** §8.1.1: what no message may lack, or have twice. */
 function readEssentials(headers: readonly Header[]): EssentialValues | { fault: Fault; detail: string } {
-  const once: Record<string, string> = {};
   let viaText: string | undefined;
+  let fromText: string | undefined;
+  let toText: string | undefined;
+  let callId: string | undefined;
+  let cseqText: string | undefined;
+  let lengthText: string | undefined;
+  let hopsText: string | undefined;
   for (const { key, value } of headers) {
-    if (key === "via") viaText ??= value;
-    else if (ONCE.has(key)) {
-      if (once[key] !== undefined) return { fault: "repeated-header", detail: key };
-      once[key] = value;
+    let earlier: string | undefined;
+    switch (key) {
+      case "via":
+        viaText ??= value; // the first one is the last hop's
+        break;
+      case "from":
+        earlier = fromText;
+        fromText = value;
+        break;
+      case "to":
+        earlier = toText;
+        toText = value;
+        break;
+      case "call-id":
+        earlier = callId;
+        callId = value;
+        break;
+      case "cseq":
+        earlier = cseqText;
+        cseqText = value;
+        break;
+      case "content-length":
+        earlier = lengthText;
+        lengthText = value;
+        break;
+      case "max-forwards":
+        earlier = hopsText;
+        hopsText = value;
+        break;
     }
+    // A second one makes the message ambiguous.
+    if (earlier !== undefined) return { fault: "repeated-header", detail: key };
   }
-  const { from: fromText, to: toText, "call-id": callId, cseq: cseqText, "content-length": lengthText } = once;
-  for (const [key, value] of [
-    ["via", viaText],
-    ["from", fromText],
-    ["to", toText],
-    ["call-id", callId],
-    ["cseq", cseqText],
-  ] as const)
-    if (value === undefined) return { fault: "missing-header", detail: key };
+  if (viaText === undefined) return missing("via");
+  if (fromText === undefined) return missing("from");
+  if (toText === undefined) return missing("to");
+  if (callId === undefined) return missing("call-id");
+  if (cseqText === undefined) return missing("cseq");
 
-  const via = parseVia(viaText ?? "");
+  const via = parseVia(viaText);
   if (via === undefined) return { fault: "via", detail: "cannot be read" };
   if (hasEmptyParameter(via.params)) return { fault: "via", detail: "an empty parameter" };
   if (hasOpenQuote(via.params)) return { fault: "via", detail: "an open quote" };
-  const cseq = parseCSeq(cseqText ?? "");
+  const cseq = parseCSeq(cseqText);
   if (cseq === undefined) return { fault: "cseq", detail: "not a number below 2^31 and a method" };
-  if (callId === undefined || !isCallId(callId)) return { fault: "call-id", detail: "empty, too long, or not a word" };
-  const fromTag = tagIn(fromText ?? "");
+  if (!isCallId(callId)) return { fault: "call-id", detail: "empty, too long, or not a word" };
+  const fromTag = tagIn(fromText);
   if (fromTag === undefined) return { fault: "from", detail: "not an address" };
-  const toTag = tagIn(toText ?? "");
+  const toTag = tagIn(toText);
   if (toTag === undefined) return { fault: "to", detail: "not an address" };
   if (lengthText !== undefined && !/^\d{1,9}$/.test(lengthText))
     return { fault: "content-length", detail: "not a number" };
@@ -241,6 +273,8 @@ function readEssentials(headers: readonly Header[]): EssentialValues | { fault: 
     contentLength: lengthText === undefined ? undefined : Number(lengthText),
   };
 }
+
+const missing = (key: string): { fault: Fault; detail: string } => ({ fault: "missing-header", detail: key });
 
 export function parseCSeq(value: string): CSeq | undefined {
   const matched = /^(\d{1,10})[ \t]+(\S{1,64})$/.exec(value);
