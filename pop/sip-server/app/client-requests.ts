@@ -50,6 +50,8 @@ interface Path {
 export type BuildRequest = (point: ListenPoint, branch: string) => Outcome<SipRequest, Unsendable>;
 
 export interface ClientRequestUser extends ClientUser {
+  /** It has gone to the next target: nothing heard so far counts for that one. */
+  onNextTarget?(): void;
   /** A target that had been given up accepted the INVITE after all: acknowledge it and end it. */
   onLateAnswer?(response: SipResponse, from: Flow): void;
 }
@@ -271,6 +273,7 @@ export class ClientRequest implements TimerOwner {
 
   #tryNext(because: string): boolean {
     if (this.#settled || !this.#advance(because) || this.#path === undefined) return false;
+    this.#user.onNextTarget?.();
     this.#try(this.#path);
     return true;
   }

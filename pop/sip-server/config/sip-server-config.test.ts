@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "../../../kernel/config.ts";
-import { ADMIN_LIMITS, ENDPOINT_LIMITS, STREAM_LIMITS, USER_AGENT_LIMITS, WEB_SOCKET_LIMITS } from "../core/limits.ts";
+import { ADMIN_LIMITS, DNS_CLIENT_LIMITS, ENDPOINT_LIMITS, STREAM_LIMITS, USER_AGENT_LIMITS, WEB_SOCKET_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { SipServerConfigSchema } from "./sip-server-config.ts";
 
@@ -77,4 +77,15 @@ test("the defaults are the limits that tests and simulations run with", () => {
   assert.equal(config.pendingRequestsMax, USER_AGENT_LIMITS.pendingMax);
   assert.equal(config.ringingMs, USER_AGENT_LIMITS.ringingMs);
   assert.equal(config.orphanGraceMs, USER_AGENT_LIMITS.orphanGraceMs);
+  assert.equal(config.nextTargetAfterMs, USER_AGENT_LIMITS.nextTargetAfterMs);
+  assert.equal(config.udpRequestBytesMax, USER_AGENT_LIMITS.udpRequestBytesMax);
+  assert.equal(config.dns.timeoutMs, DNS_CLIENT_LIMITS.timeoutMs);
+  assert.equal(config.dns.attemptsMax, DNS_CLIENT_LIMITS.attemptsMax);
+});
+
+test("name servers are addresses, with or without a port", () => {
+  const servers = ["192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:53", "[2001:db8::1]"];
+  assert.deepEqual(mistakes({ ...good, dns: { servers } }), []);
+  for (const server of ["dns.example", "192.0.2.1:x", "[192.0.2.1]:53", "192.0.2.300:53", "::1:"])
+    assert.deepEqual(mistakes({ ...good, dns: { servers: [server] } }), ["dns.servers.0"], server);
 });

@@ -3,7 +3,7 @@
 import { silentLog } from "../../../kernel/log.ts";
 import { fail } from "../../../kernel/outcome.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
-import { Endpoint, type EndpointSettings } from "../app/endpoint.ts";
+import { Endpoint, type EndpointParts, type EndpointSettings } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import { ENDPOINT_LIMITS, HANDLER_LIMITS, NEXT_HOP_LIMITS, PROXY_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
@@ -19,6 +19,58 @@ const NO_HANDLERS: RequestHandlers = {
   ask: async () => fail({ code: "handler.away", detail: "" }),
 };
 
+/** What an endpoint needs, in simulated time; no name leads anywhere. */
+export function simulatedParts(
+  world: SimWorld,
+  address: string,
+  settings: Partial<EndpointSettings> = {},
+): EndpointParts {
+  let sequence = 0;
+  let alarms = 0;
+  const chance = () => Math.floor(world.rng.next() * 2 ** 32).toString(16);
+  const id = (prefix: string) => `${prefix}${address}-${++sequence}-${chance()}`;
+  return {
+    settings: {
+      secret: "s",
+      t1Ms: 500,
+      trustedSources: "any",
+      trace: { callIdsMax: 100, linesPerCallMax: 200 },
+      parse: PARSE_LIMITS,
+      ...ENDPOINT_LIMITS,
+      limits: USER_AGENT_LIMITS,
+      proxy: PROXY_LIMITS,
+      handlers: [],
+      handlerLimits: HANDLER_LIMITS,
+      records: false,
+      sessionTimer: SESSION_TIMER_POLICY,
+      ...settings,
+    },
+    clock: world,
+    alarm: {
+      set(afterMs, ring) {
+        const mine = ++alarms;
+        world.after(afterMs, () => {
+          if (mine === alarms) ring();
+        });
+      },
+      clear() {
+        alarms++;
+      },
+    },
+    ids: {
+      uuid: () => id(""),
+      tag: () => id("t"),
+      branch: () => id(MAGIC_COOKIE),
+      callId: () => id("call-"),
+      chance: () => world.rng.next(),
+    },
+    log: silentLog,
+    names: { ask: (_question, answered) => answered({ kind: "none", ttlSeconds: 60 }), stop: () => {} },
+    nextHops: NEXT_HOP_LIMITS,
+    reach: NO_HANDLERS,
+  };
+}
+
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
   readonly endpoint: Endpoint;
@@ -28,50 +80,7 @@ export class SimulatedHost {
 
   constructor(world: SimWorld, address: string, settings: Partial<EndpointSettings> = {}) {
     this.address = address;
-    let sequence = 0;
-    let alarms = 0;
-    const chance = () => Math.floor(world.rng.next() * 2 ** 32).toString(16);
-    const id = (prefix: string) => `${prefix}${address}-${++sequence}-${chance()}`;
-    this.endpoint = new Endpoint({
-      settings: {
-        secret: "s",
-        t1Ms: 500,
-        trustedSources: "any",
-        trace: { callIdsMax: 100, linesPerCallMax: 200 },
-        parse: PARSE_LIMITS,
-        ...ENDPOINT_LIMITS,
-        limits: USER_AGENT_LIMITS,
-        proxy: PROXY_LIMITS,
-        handlers: [],
-        handlerLimits: HANDLER_LIMITS,
-        records: false,
-        sessionTimer: SESSION_TIMER_POLICY,
-        ...settings,
-      },
-      clock: world,
-      alarm: {
-        set(afterMs, ring) {
-          const mine = ++alarms;
-          world.after(afterMs, () => {
-            if (mine === alarms) ring();
-          });
-        },
-        clear() {
-          alarms++;
-        },
-      },
-      ids: {
-        uuid: () => id(""),
-        tag: () => id("t"),
-        branch: () => id(MAGIC_COOKIE),
-        callId: () => id("call-"),
-        chance: () => world.rng.next(),
-      },
-      log: silentLog,
-      names: { ask: (_question, answered) => answered({ kind: "none", ttlSeconds: 60 }), stop: () => {} },
-      nextHops: NEXT_HOP_LIMITS,
-      reach: NO_HANDLERS,
-    });
+    this.endpoint = new Endpoint(simulatedParts(world, address, settings));
     const point = {
       id: `udp/${address}:5060`,
       name: "udp",
@@ -114,6 +123,8 @@ export class SimulatedApplication implements ApplicationLink {
   open = true;
   readonly busy = false;
   readonly heard: Heard[] = [];
+  /** What the server said to its commands, whole frames. */
+  readonly replies: string[] = [];
   readonly #endpoint: Endpoint;
   #sequence = 0;
   #inviteId: string | undefined;
@@ -139,6 +150,7 @@ export class SimulatedApplication implements ApplicationLink {
     const meta = payload.slice(0, metaEnd).split("|");
     const text = payload.slice(metaEnd + 2);
     if (meta[1] === "response" && text.startsWith("INVITE ")) this.#inviteId ??= meta[10];
+    if (meta[1] === "response") this.replies.push(payload);
     if (meta[1] !== "sip") return;
     const [first = "", second = ""] = text.split(" ");
     const heard = {
