@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseConfig } from "../../../kernel/config.ts";
-import { ADMIN_LIMITS, DNS_CLIENT_LIMITS, ENDPOINT_LIMITS, STREAM_LIMITS, USER_AGENT_LIMITS, WEB_SOCKET_LIMITS } from "../core/limits.ts";
+import {
+  ADMIN_LIMITS,
+  DNS_CLIENT_LIMITS,
+  ENDPOINT_LIMITS,
+  STREAM_LIMITS,
+  USER_AGENT_LIMITS,
+  WEB_SOCKET_LIMITS,
+} from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { SipServerConfigSchema } from "./sip-server-config.ts";
 
