@@ -16,12 +16,19 @@ import { cancelFor } from "../core/message/build.ts";
 import { type Header, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { hopOf, type NoHop, type Target, usualTransport } from "../core/next-hop/hop.ts";
 import type { QuarantineInput } from "../core/next-hop/quarantine.ts";
+import type { ClientUserRecord } from "../core/record/record.ts";
 import { choosePoint, isOneOfUs } from "../core/user-agent/destination.ts";
 import { sentFrom, type Unsendable } from "../core/user-agent/outgoing.ts";
 import type { NextHops } from "./next-hops.ts";
 import type { Shell } from "./shell.ts";
 import type { TimerOwner, WheelTimer } from "./timer-wheel.ts";
-import type { ClientTransaction, ClientUser, Failed, TransactionLayer } from "./transaction-layer.ts";
+import {
+  type ClientTransaction,
+  type ClientUser,
+  DEAF_USER,
+  type Failed,
+  type TransactionLayer,
+} from "./transaction-layer.ts";
 
 export interface NextHop {
   /** Whose host gets the request: the application's route, the first Route, else the Request-URI. */
@@ -105,6 +112,13 @@ export class ClientRequests {
     });
   }
 
+  /** A request taken up from a record: it has one target, where it went. */
+  resumed(request: SipRequest, flow: Flow): ClientRequest {
+    const point = this.#parts.shell.point(flow.pointId);
+    const route: Route = { paths: [{ point, flow }], point, pinned: true };
+    return new ClientRequest(this.#parts, route, () => fail(NO_OTHER), request);
+  }
+
   /** Makes the request for the first target. @fails request.unsendable */
   prepare(route: Route, build: BuildRequest): Outcome<ClientRequest, Unsendable> {
     const made = build(route.point, this.#parts.shell.ids.branch());
@@ -112,6 +126,7 @@ export class ClientRequests {
   }
 }
 
+const NO_OTHER: Unsendable = { code: "request.unsendable", reason: "no other target is known" };
 const SELF: NoHop = { code: "next-hop.self", reason: "can not send request to myself" };
 const UNREACHABLE: NoHop = { code: "next-hop.unsupported", reason: "requested protocol/transport not available" };
 
@@ -176,6 +191,18 @@ export class ClientRequest implements TimerOwner {
       this.#beganMs = this.#parts.shell.clock.nowMs();
       this.#try(this.#path);
     } else this.#transaction = this.#parts.transactions.startClient(this.#request, this.#path.flow, user);
+  }
+
+  /** It has been on its way before it was taken up. */
+  adopt(user: ClientRequestUser, transaction: ClientTransaction): void {
+    this.#user = user;
+    this.#transaction = transaction;
+    this.#settled = true;
+  }
+
+  /** Who waits for the answer to this attempt; nobody once it has been given up. */
+  recordOf(attempt: Attempt, unixMs: number): ClientUserRecord | undefined {
+    return attempt === this.#attempt ? this.#user.record?.(unixMs) : undefined;
   }
 
   /**
@@ -383,6 +410,10 @@ class Attempt implements ClientUser {
     this.#owner.onFailed(this, because);
   }
 
+  record(unixMs: number): ClientUserRecord | undefined {
+    return this.#owner.recordOf(this, unixMs);
+  }
+
   /** It rings where nobody waits any more. */
   cancelOnce(): void {
     if (this.#cancelled || this.#request.method !== "INVITE") return;
@@ -392,4 +423,4 @@ class Attempt implements ClientUser {
 }
 
 /** Nobody waits for the answer. */
-export const DEAF: ClientUser = { onResponse: () => {}, onFailed: () => {} };
+export const DEAF: ClientUser = DEAF_USER;

@@ -5,6 +5,7 @@ import type { AcceptedInviteState } from "../core/dialog/accepted-invite.ts";
 import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
 import type { Flow } from "../core/flow.ts";
 import type { SipRequest } from "../core/message/message.ts";
+import type { AcceptanceRecord, CallRecord, DialogReference } from "../core/record/record.ts";
 import type { Exchange } from "../core/session/offer-answer.ts";
 import * as sessionTimer from "../core/session/session-timer.ts";
 import type { Owner } from "./owners.ts";
@@ -20,6 +21,7 @@ export interface UnacknowledgedInvite {
 }
 
 export interface AckKeeper {
+  readonly request: SipRequest;
   keepAck(entry: DialogEntry, ack: SipRequest, flow: Flow): void;
   /** The application has lost its connection before it acknowledged. */
   expectOwner(): void;
@@ -34,11 +36,14 @@ export interface Acceptance {
   acknowledge(): void;
   /** The call ended first. */
   over(): void;
+  record(unixMs: number): AcceptanceRecord;
 }
 
 /** A request of the application that may not leave yet. */
 export interface HeldRequest {
   release(): void;
+  /** The application's request, or the reason of our own. */
+  record(unixMs: number): CallRecord | string;
 }
 
 /** One dialog and what hangs on it. */
@@ -100,23 +105,7 @@ export class DialogStore {
   }
 
   add(dialog: Dialog, owner: Owner): DialogEntry {
-    const entry: DialogEntry = {
-      dialog,
-      owner,
-      acceptance: undefined,
-      unacknowledged: undefined,
-      invitingOut: false,
-      invitingIn: false,
-      rseq: 0,
-      heldBye: undefined,
-      ending: false,
-      localSdp: "",
-      exchange: undefined,
-      peerUpdates: false,
-      session: sessionTimer.OFF,
-      minSeSeconds: 90,
-      sessionTimer: undefined,
-    };
+    const entry = detached(dialog, owner);
     this.put(entry);
     return entry;
   }
@@ -193,3 +182,26 @@ export class DialogStore {
 }
 
 export const keyOf = (dialog: Dialog): string => dialogKey(dialog.callId, dialog.localTag, dialog.remoteTag);
+
+/** An entry in no store: that of a dialog that has ended, or is about to be put into one. */
+export const detached = (dialog: Dialog, owner: Owner): DialogEntry => ({
+  dialog,
+  owner,
+  acceptance: undefined,
+  unacknowledged: undefined,
+  invitingOut: false,
+  invitingIn: false,
+  rseq: 0,
+  heldBye: undefined,
+  ending: false,
+  localSdp: "",
+  exchange: undefined,
+  peerUpdates: false,
+  session: sessionTimer.OFF,
+  minSeSeconds: 90,
+  sessionTimer: undefined,
+});
+
+/** How a record names a dialog. */
+export const referenceTo = ({ dialog }: DialogEntry): DialogReference =>
+  dialog.phase === "terminated" ? dialog : keyOf(dialog);

@@ -243,16 +243,9 @@ export class DialogUsages {
 
   #perform(entry: DialogEntry, effect: usages.UsageEffect): void {
     switch (effect.kind) {
-      case "start-timer": {
-        this.#stopTimer(entry);
-        const owner = new UsageTimer(() => {
-          this.#timers.delete(entry);
-          this.#feed(entry, { kind: "due" });
-        });
-        owner.timer = this.#shell.wheel.start(owner, "usage", effect.afterMs);
-        this.#timers.set(entry, owner);
+      case "start-timer":
+        this.#startTimer(entry, effect.afterMs);
         break;
-      }
       case "stop-timer":
         this.#stopTimer(entry);
         break;
@@ -305,6 +298,22 @@ export class DialogUsages {
 
   #forget(entry: DialogEntry): void {
     this.#stopTimer(entry);
+  }
+
+  /** The dialog has been taken up from a record: its subscriptions lapse when they would have. */
+  resume(entry: DialogEntry): void {
+    const due = entry.dialog.usages.subscriptions.map(({ dueUnixMs }) => dueUnixMs);
+    if (due.length > 0) this.#startTimer(entry, Math.max(0, Math.min(...due) - this.#shell.clock.unixMs()));
+  }
+
+  #startTimer(entry: DialogEntry, afterMs: number): void {
+    this.#stopTimer(entry);
+    const owner = new UsageTimer(() => {
+      this.#timers.delete(entry);
+      this.#feed(entry, { kind: "due" });
+    });
+    owner.timer = this.#shell.wheel.start(owner, "usage", afterMs);
+    this.#timers.set(entry, owner);
   }
 
   #stopTimer(entry: DialogEntry): void {

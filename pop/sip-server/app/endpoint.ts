@@ -2,6 +2,7 @@
 
 import { BlockList, isIP } from "node:net";
 import type { Log } from "../../../kernel/log.ts";
+import { type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { Clock } from "../../../kernel/time.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
 import type { Ids } from "../boundary/ids.ts";
@@ -23,6 +24,7 @@ import { type ParseLimits, parseMessage } from "../core/message/parse.ts";
 import { serialise } from "../core/message/serialise.ts";
 import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
 import { isMarkedBranch } from "../core/proxy/loop.ts";
+import type { EndpointRecord, RecordUnusable } from "../core/record/record.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
@@ -43,6 +45,7 @@ import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./request-gate.ts
 import { RequestRouting } from "./request-routing.ts";
 import { ResponseRoutes } from "./response-routes.ts";
 import type { Shell } from "./shell.ts";
+import { restoreRecord, type StateParts, takeRecord } from "./state-records.ts";
 import { type Alarm, type TimerOwner, TimerWheel } from "./timer-wheel.ts";
 import { TransactionLayer } from "./transaction-layer.ts";
 import { UserAgentClient } from "./user-agent-client.ts";
@@ -141,6 +144,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const nextHops = new NextHops({ shell, names: parts.names, limits: parts.nextHops });
     const responseRoutes = new ResponseRoutes(shell, nextHops);
     this.#nextHops = nextHops;
+    this.#shell = shell;
     this.#transactions = new TransactionLayer({
       timing: shell.timing,
       wheel: this.wheel,
@@ -182,6 +186,36 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#proxy = new ProxyLayer({ ...common, limits: settings.proxy, key: settings.secret });
     this.#server.onForeignCancel = (invite) => this.#proxy.cancel(invite);
     this.#routing.serve(shell, this.#server, this.#proxy);
+  }
+
+  /** What another process needs to go on with these calls: JSON. @param callId one of them; default: all */
+  exportState(callId?: string): EndpointRecord {
+    return takeRecord(this.#state, callId);
+  }
+
+  /**
+   * Takes calls up that another process has recorded. Their applications have `orphanGraceMs` to connect.
+   * @fails record.unusable: nothing has been taken up
+   */
+  restoreState(
+    record: EndpointRecord,
+  ): Outcome<{ readonly dialogs: number; readonly transactions: number }, RecordUnusable> {
+    const restored = restoreRecord(this.#state, record);
+    if (!restored.ok) return restored;
+    const { owners, dialogs, transactions } = restored.value;
+    for (const owner of owners) this.#onOwnerAway(owner);
+    return succeed({ dialogs, transactions });
+  }
+
+  get #state(): StateParts {
+    return {
+      shell: this.#shell,
+      transactions: this.#transactions,
+      dialogs: this.#dialogs,
+      owners: this.#owners,
+      client: this.#client,
+      server: this.#server,
+    };
   }
 
   get facts() {

@@ -4,14 +4,7 @@
 import type { Clock } from "../../../kernel/time.ts";
 import type { ApplicationLink, Urgency } from "../boundary/application-link.ts";
 import type { UserAgentLimits } from "../core/limits.ts";
-
-/** What a record keeps of an owner: enough to know it again, in this process or another one. */
-export interface OwnerRecord {
-  /** Unique among owners. */
-  readonly name: string;
-  /** What a connection must say, or be, to speak for it. */
-  readonly key: string;
-}
+import type { OwnerRecord } from "../core/record/record.ts";
 
 interface Kept {
   readonly payload: string;

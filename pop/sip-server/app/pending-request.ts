@@ -4,11 +4,13 @@ import * as reliable from "../core/dialog/reliable-provisional.ts";
 import type { ResponseDraft } from "../core/drachtio/command.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import type { SipRequest, SipResponse } from "../core/message/message.ts";
+import { type DialogReference, freeze, type PendingRecord, thaw } from "../core/record/record.ts";
+import { serverKey } from "../core/transaction/key.ts";
 import type { DialogEntry } from "./dialog-store.ts";
 import type { Owner } from "./owners.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import type { ServerTransaction } from "./transaction-layer.ts";
+import { type ServerTransaction, timerRecords } from "./transaction-layer.ts";
 
 export interface PendingFacts {
   readonly transactionId: string;
@@ -139,6 +141,33 @@ export class PendingRequest implements TimerOwner {
       this.transaction?.respond(this.#provisional);
       this.timers.start("remind", REMIND_MS);
     } else if (name === "repeat-1xx" || name === "await-prack") this.handleReliable({ kind: "timer", timer: name });
+  }
+
+  record(unixMs: number, dialog: DialogReference | undefined): PendingRecord | undefined {
+    const { transactionId, request, from, point, link } = this.facts;
+    return {
+      transactionId,
+      transaction: serverKey(request),
+      from,
+      pointId: point.id,
+      owner: link.record,
+      dialog,
+      startsDialog: this.startsDialog,
+      localTag: this.localTag,
+      held: this.held,
+      reliable: freeze(this.#reliable),
+      provisional: freeze(this.#provisional),
+      timers: timerRecords(this.timers, unixMs),
+    };
+  }
+
+  /** Takes over what a record says, except for how long the application may take. */
+  resume(record: PendingRecord, unixMs: number): void {
+    this.localTag = record.localTag;
+    this.held = record.held;
+    this.#reliable = thaw(record.reliable);
+    this.#provisional = thaw(record.provisional);
+    for (const { name, dueUnixMs } of record.timers) this.timers.start(name, Math.max(0, dueUnixMs - unixMs));
   }
 
   end(): void {

@@ -80,6 +80,11 @@ export class TimerWheel {
     }
   }
 
+  /** How long it still runs; a tick more at most. */
+  remainingMs(timer: WheelTimer): number {
+    return Math.max(0, timer.dueTick * TICK_MS - this.#clock.nowMs());
+  }
+
   /** Fires what is due. The alarm calls it; a simulation may too. */
   ring(): void {
     const nowTick = Math.floor(this.#clock.nowMs() / TICK_MS);
@@ -188,5 +193,12 @@ export class NamedTimers {
   stopAll(): void {
     for (const timer of this.#running) this.#wheel.stop(timer);
     this.#running.length = 0;
+  }
+
+  /** Those that run, with the time they have left. */
+  remaining(): { readonly name: string; readonly afterMs: number }[] {
+    return this.#running
+      .filter(({ running }) => running)
+      .map((timer) => ({ name: timer.name, afterMs: this.#wheel.remainingMs(timer) }));
   }
 }

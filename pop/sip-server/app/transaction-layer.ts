@@ -4,6 +4,14 @@ import type { Step } from "../../../kernel/step.ts";
 import { type Flow, isReliable } from "../core/flow.ts";
 import { responseTo } from "../core/message/build.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
+import { serialise } from "../core/message/serialise.ts";
+import {
+  type ClientUserRecord,
+  freeze,
+  type TimerRecord,
+  type TransactionRecord,
+  thaw,
+} from "../core/record/record.ts";
 import type { ClientEffect, ServerEffect } from "../core/transaction/effect.ts";
 import * as inviteClient from "../core/transaction/invite-client.ts";
 import * as inviteServer from "../core/transaction/invite-server.ts";
@@ -16,6 +24,8 @@ import { NamedTimers, type TimerOwner, type TimerWheel } from "./timer-wheel.ts"
 export type Failed = "timeout" | "transport";
 
 export interface ClientUser {
+  /** Who that is, for another process to make it again; undefined: nobody. */
+  record?(unixMs: number): ClientUserRecord | undefined;
   onResponse(response: SipResponse, from: Flow): void;
   onFailed(because: Failed): void;
 }
@@ -143,6 +153,63 @@ export class TransactionLayer {
     return server;
   }
 
+  /** All of them as data, with deadlines as wall-clock time. */
+  records(unixMs: number, isWanted: (request: SipRequest) => boolean): TransactionRecord[] {
+    const records: TransactionRecord[] = [];
+    for (const client of this.#clients.values())
+      if (isWanted(client.request))
+        records.push({ side: "client", ...client.record(unixMs), user: client.userRecord(unixMs) });
+    for (const server of this.#servers.values())
+      if (isWanted(server.request)) records.push({ side: "server", ...server.record(unixMs) });
+    return records;
+  }
+
+  /** Takes a transaction up where a record left it. Nothing is sent but what is due. */
+  resumeClient(record: TransactionRecord, request: SipRequest, user: ClientUser, unixMs: number): ClientTransaction {
+    const { flow } = record;
+    const key = clientKey(request);
+    const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const forget = () => this.#clients.delete(key);
+    const machine = request.method === "INVITE" ? inviteClient : nonInviteClient;
+    const client = new Client<{ readonly name: string }>(
+      machine as unknown as ClientMachine<{ readonly name: string }>,
+      context,
+      this.shell,
+      request,
+      flow,
+      user,
+      forget,
+    );
+    this.#clients.set(key, client);
+    client.resume(thaw(record.state, request), record.timers, unixMs);
+    return client;
+  }
+
+  resumeServer(record: TransactionRecord, request: SipRequest, user: ServerUser, unixMs: number): ServerTransaction {
+    const { flow } = record;
+    const key = serverKey(request);
+    const merge = request.toTag === "" ? mergeKey(request) : undefined;
+    if (merge !== undefined) this.#merge.set(merge, key);
+    const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const forget = () => {
+      this.#servers.delete(key);
+      if (merge !== undefined && this.#merge.get(merge) === key) this.#merge.delete(merge);
+    };
+    const machine = request.method === "INVITE" ? inviteServer : nonInviteServer;
+    const server = new Server<{ readonly name: string }>(
+      machine as unknown as ServerMachine<{ readonly name: string }>,
+      context,
+      this.shell,
+      request,
+      flow,
+      user,
+      forget,
+    );
+    this.#servers.set(key, server);
+    server.resume(thaw(record.state, request), record.timers, unixMs);
+    return server;
+  }
+
   /** The transaction of which this is a copy, or the ACK; undefined: the request is for the user agent. */
   find(request: SipRequest): ServerTransaction | undefined {
     return this.#servers.get(serverKey(request));
@@ -200,6 +267,20 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
     for (const effect of effects) this.perform(effect);
     this.#busy = false;
     this.#drain();
+  }
+
+  record(unixMs: number) {
+    return {
+      request: serialise(this.request),
+      flow: this.flow,
+      state: freeze(this.#current, this.request),
+      timers: timerRecords(this.timers, unixMs),
+    };
+  }
+
+  resume(state: State, timers: readonly TimerRecord[], unixMs: number): void {
+    this.#current = state;
+    for (const { name, dueUnixMs } of timers) this.timers.start(name, Math.max(0, dueUnixMs - unixMs));
   }
 
   /** One input, one step, every effect performed: only then the next input. */
@@ -264,6 +345,10 @@ class Client<State extends { readonly name: string }>
   receive(response: SipResponse, from: Flow): void {
     this.#from = from;
     this.handle({ kind: "response", response });
+  }
+
+  userRecord(unixMs: number): ClientUserRecord | undefined {
+    return this.#user.record?.(unixMs);
   }
 
   hush(): void {
@@ -364,3 +449,9 @@ class Server<State extends { readonly name: string }>
     }
   }
 }
+
+export const timerRecords = (timers: NamedTimers, unixMs: number): TimerRecord[] =>
+  timers.remaining().map(({ name, afterMs }) => ({ name, dueUnixMs: unixMs + afterMs }));
+
+/** Nobody waits for the answer. */
+export const DEAF_USER: ClientUser = { onResponse: () => {}, onFailed: () => {} };

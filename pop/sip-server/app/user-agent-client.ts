@@ -28,8 +28,17 @@ import {
   type SipRequest,
   type SipResponse,
 } from "../core/message/message.ts";
+import { serialise } from "../core/message/serialise.ts";
 import { bareHost } from "../core/message/uri.ts";
 import { hopOf, targetOfAddress } from "../core/next-hop/hop.ts";
+import {
+  type CallRecord,
+  type ClientUserRecord,
+  freeze,
+  type RefreshRecord,
+  requestFrom,
+  thaw,
+} from "../core/record/record.ts";
 import { agreed, asked, minSeOf, raised } from "../core/session/negotiation.ts";
 import { answeredIn, described, withdrawn } from "../core/session/offer-answer.ts";
 import { termsOf } from "../core/session/session-timer.ts";
@@ -43,13 +52,14 @@ import {
   DEAF,
   type NextHop,
 } from "./client-requests.ts";
-import type { AckKeeper, DialogEntry, DialogStore, HeldRequest } from "./dialog-store.ts";
+import { type AckKeeper, type DialogEntry, type DialogStore, type HeldRequest, referenceTo } from "./dialog-store.ts";
 import { type DialogUsages, hasUsageFor } from "./dialog-usages.ts";
 import type { Owner, Owners } from "./owners.ts";
 import { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
+import type { Resolve } from "./state-records.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import type { Failed, TransactionLayer } from "./transaction-layer.ts";
+import { type ClientUser, type Failed, type TransactionLayer, timerRecords } from "./transaction-layer.ts";
 
 type SendRequest = Extract<Command, { kind: "send-request" }>;
 
@@ -348,10 +358,55 @@ export class UserAgentClient {
     const { dialog, acceptance } = entry;
     if (!dialog.usages.session) this.usages.abandon(entry);
     else if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
-      entry.heldBye = { release: () => this.sendBye(entry, APPLICATION_GONE) }; // §15: after the ACK, or without it
+      entry.heldBye = this.#ownBye(entry, APPLICATION_GONE); // §15: after the ACK, or without it
     else if (dialog.phase === "confirmed") this.sendBye(entry, APPLICATION_GONE);
     else if (dialog.role === "uac") this.#cancelCallOf(entry);
     else this.#dialogs.remove(entry); // its INVITE has its refusal already
+  }
+
+  #ownBye(entry: DialogEntry, why: string): HeldRequest {
+    return { release: () => this.sendBye(entry, why), record: () => why };
+  }
+
+  /** Makes who waited for a response again, from a record. */
+  resumeUser(record: ClientUserRecord, request: SipRequest, resolve: Resolve, unixMs: number): ResumedUser | undefined {
+    const outgoing = this.#requests.resumed(request, record.flow);
+    if (record.kind === "call") {
+      const owner = this.#owners.restored(record.owner);
+      return { user: this.#resumeCall(record, outgoing, owner, resolve, unixMs), outgoing, owner };
+    }
+    const entry = resolve(record.dialog, this.#owners.restored(record.owner));
+    if (entry === undefined) return undefined;
+    return { user: new Refresh(this.#shell, this, entry, outgoing, record), outgoing, owner: undefined };
+  }
+
+  #resumeCall(record: CallRecord, outgoing: ClientRequest, owner: Owner, resolve: Resolve, unixMs: number): ClientCall {
+    const inside = record.inside === undefined ? undefined : resolve(record.inside, owner);
+    const call = new ClientCall(this.#shell, this.#dialogs, owner, outgoing, inside, this, record.transactionId);
+    call.resume(record, resolve, unixMs);
+    if (!record.answered) this.#calls.set(call.transactionId, call);
+    return call;
+  }
+
+  resumeUnacknowledged(
+    entry: DialogEntry,
+    invite: SipRequest,
+    endBecause: string | undefined,
+    user: ClientUser | undefined,
+  ): void {
+    const keeper =
+      user instanceof ClientCall || user instanceof Refresh
+        ? user
+        : { request: invite, keepAck: NOTHING, expectOwner: NOTHING }; // its transaction has ended: no copies will come
+    entry.unacknowledged = { invite, endBecause, keeper };
+  }
+
+  resumeHeldBye(entry: DialogEntry, record: CallRecord | string, resolve: Resolve, unixMs: number): void {
+    if (typeof record === "string") entry.heldBye = this.#ownBye(entry, record);
+    else {
+      const outgoing = this.#requests.resumed(requestFrom(record.request), record.flow);
+      entry.heldBye = this.#resumeCall(record, outgoing, this.#owners.restored(record.owner), resolve, unixMs);
+    }
   }
 
   #cancelCallOf({ dialog }: DialogEntry): void {
@@ -391,7 +446,7 @@ export class UserAgentClient {
   }
 
   /** A 2xx is acknowledged whatever became of the call; here the application does not. */
-  acknowledge(entry: DialogEntry, keeper: AckKeeper & { readonly request: SipRequest }): void {
+  acknowledge(entry: DialogEntry, keeper: AckKeeper): void {
     entry.unacknowledged = { invite: keeper.request, endBecause: undefined, keeper };
     const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
     this.#sendAck(entry, draft, NOTHING);
@@ -478,6 +533,13 @@ interface Challenged {
   readonly sentTo: string;
 }
 
+interface ResumedUser {
+  readonly user: ClientRequestUser;
+  readonly outgoing: ClientRequest;
+  /** Of the application's request. */
+  readonly owner: Owner | undefined;
+}
+
 interface ClientCallUser {
   readonly usages: DialogUsages;
   proofFor(
@@ -527,8 +589,9 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     outgoing: ClientRequest,
     inside: DialogEntry | undefined,
     user: ClientCallUser,
+    transactionId = shell.ids.uuid(),
   ) {
-    this.transactionId = shell.ids.uuid();
+    this.transactionId = transactionId;
     this.#shell = shell;
     this.#dialogs = dialogs;
     this.link = link;
@@ -562,6 +625,55 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
       this.request.method === "INVITE" && this.#inside === undefined ? expiresOf(this.request) : undefined;
     if (seconds !== undefined) this.#timers.start("expires", seconds * 1_000);
     this.#outgoing.start(this);
+  }
+
+  record(unixMs: number): CallRecord {
+    const { flow } = this.#outgoing;
+    return {
+      kind: "call",
+      transactionId: this.transactionId,
+      owner: this.link.record,
+      request: serialise(this.request),
+      flow: flow ?? {
+        pointId: this.point.id,
+        transport: this.point.transport,
+        address: "",
+        port: 0,
+        connection: undefined,
+      },
+      inside: this.#inside && referenceTo(this.#inside),
+      forks: [...this.#forks].map(([tag, entry]) => ({ tag, dialog: referenceTo(entry) })),
+      chosen: this.#chosen && referenceTo(this.#chosen),
+      cancellation: freeze(this.#cancellation),
+      answered: this.#answered,
+      holdsInviting: this.holdsInviting,
+      raised: this.#raised,
+      nonces: this.#attempts.nonces,
+      acks: this.#acks.map(({ entry, ack, flow: to }) => ({
+        dialog: referenceTo(entry),
+        ack: serialise(ack),
+        flow: to,
+      })),
+      timers: timerRecords(this.#timers, unixMs),
+    };
+  }
+
+  resume(record: CallRecord, resolve: Resolve, unixMs: number): void {
+    for (const { tag, dialog } of record.forks) {
+      const entry = resolve(dialog, this.link);
+      if (entry !== undefined) this.#forks.set(tag, entry);
+    }
+    this.#chosen = record.chosen === undefined ? undefined : resolve(record.chosen, this.link);
+    this.#cancellation = thaw(record.cancellation);
+    this.#answered = record.answered;
+    this.holdsInviting = record.holdsInviting;
+    this.#raised = record.raised;
+    this.#attempts = { nonces: record.nonces };
+    for (const { dialog, ack, flow } of record.acks) {
+      const entry = resolve(dialog, this.link);
+      if (entry !== undefined) this.#acks.push({ entry, ack: requestFrom(ack), flow });
+    }
+    for (const { name, dueUnixMs } of record.timers) this.#timers.start(name, Math.max(0, dueUnixMs - unixMs));
   }
 
   /** A BYE that was held. */
@@ -855,11 +967,27 @@ class Refresh implements ClientRequestUser, AckKeeper {
   #isOver = false;
   #attempts = UNTRIED;
 
-  constructor(shell: Shell, user: UserAgentClient, entry: DialogEntry, outgoing: ClientRequest) {
+  constructor(
+    shell: Shell,
+    user: UserAgentClient,
+    entry: DialogEntry,
+    outgoing: ClientRequest,
+    record?: RefreshRecord,
+  ) {
     this.#shell = shell;
     this.#user = user;
     this.#entry = entry;
     this.#outgoing = outgoing;
+    this.#isOver = record?.isOver ?? false;
+    if (record?.ack !== undefined) this.#ack = { ack: requestFrom(record.ack.ack), flow: record.ack.flow };
+  }
+
+  record(): RefreshRecord | undefined {
+    const { flow } = this.#outgoing;
+    if (flow === undefined) return undefined;
+    const dialog = referenceTo(this.#entry);
+    const ack = this.#ack && { dialog, ack: serialise(this.#ack.ack), flow: this.#ack.flow };
+    return { kind: "refresh", owner: this.#entry.owner.record, dialog, flow, isOver: this.#isOver, ack };
   }
 
   get request(): SipRequest {

@@ -27,14 +27,17 @@ import {
   type SipResponse,
 } from "../core/message/message.ts";
 import { parameter } from "../core/message/parameters.ts";
+import { serialise } from "../core/message/serialise.ts";
+import { type AcceptanceRecord, freeze, type PendingRecord, requestFrom, thaw } from "../core/record/record.ts";
 import { retryAfterSeconds } from "../core/session/glare.ts";
 import { answered, isTooShort, minSeHeader, sessionExpiresOf } from "../core/session/negotiation.ts";
 import { answeredIn, described, objection, withdrawn } from "../core/session/offer-answer.ts";
 import { OFF, termsOf } from "../core/session/session-timer.ts";
+import { serverKey } from "../core/transaction/key.ts";
 import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
 import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
 import { methodLabel } from "./counters.ts";
-import type { Acceptance, DialogEntry, DialogStore } from "./dialog-store.ts";
+import { type Acceptance, type DialogEntry, type DialogStore, referenceTo } from "./dialog-store.ts";
 import { type DialogUsages, isOfSession, type Refusal } from "./dialog-usages.ts";
 import { Latency } from "./latency.ts";
 import type { Orphans } from "./orphans.ts";
@@ -45,7 +48,7 @@ import type { RequestGate } from "./request-gate.ts";
 import type { SessionTimers } from "./session-timers.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import type { ServerTransaction, ServerUser, TransactionLayer } from "./transaction-layer.ts";
+import { type ServerTransaction, type ServerUser, type TransactionLayer, timerRecords } from "./transaction-layer.ts";
 import type { UserAgentClient } from "./user-agent-client.ts";
 
 /** What an application may be given outside a dialog; the rest is answered here. */
@@ -425,6 +428,67 @@ export class UserAgentServer {
     for (const pending of this.#pending.values()) if (pending.facts.link === owner) pending.attend();
   }
 
+  records(unixMs: number, isWanted: (request: SipRequest) => boolean): PendingRecord[] {
+    const records: PendingRecord[] = [];
+    for (const pending of this.#pending.values()) {
+      if (!isWanted(pending.facts.request)) continue;
+      const record = pending.record(unixMs, pending.entry === undefined ? undefined : referenceTo(pending.entry));
+      if (record !== undefined) records.push(record);
+    }
+    return records;
+  }
+
+  /** What a server transaction that is taken up from a record talks to. */
+  userFor(from: Flow): ServerUser {
+    return this.#userOf(from);
+  }
+
+  /** Takes a pending request up from its record. */
+  resumePending(
+    record: PendingRecord,
+    transaction: ServerTransaction,
+    entry: DialogEntry | undefined,
+    unixMs: number,
+  ): void {
+    const { transactionId, from, pointId, startsDialog } = record;
+    const { request } = transaction;
+    const link = this.#owners.restored(record.owner);
+    const facts = {
+      transactionId,
+      request,
+      from,
+      point: this.#shell.point(pointId),
+      link,
+      entry: startsDialog ? undefined : entry,
+    };
+    const pending = new PendingRequest(this.#shell, facts, (silent, because) => this.#onSilence(silent, because));
+    pending.entry = entry;
+    pending.transaction = transaction;
+    pending.resume(record, unixMs);
+    this.#pending.set(transactionId, pending);
+    if (pending.isInvite) this.#invites.set(transaction, pending);
+    if (entry !== undefined) this.#attach(entry, pending);
+  }
+
+  /** Takes our 2xx up that has no ACK yet. @param transaction undefined when it has ended: the 2xx goes out by itself then */
+  resumeAcceptance(
+    entry: DialogEntry,
+    record: AcceptanceRecord,
+    transaction: ServerTransaction | undefined,
+    unixMs: number,
+  ): void {
+    const { transactionId, cseq, flow } = record;
+    const request = transaction?.request ?? requestFrom(record.invite);
+    const respond = transaction ?? {
+      request,
+      flow,
+      respond: (response: SipResponse) => this.#shell.send(response, flow, true, () => {}),
+    };
+    const acceptance = this.#acceptanceOf(entry, respond, { transactionId, cseq });
+    entry.acceptance = acceptance;
+    acceptance.resume(record, unixMs);
+  }
+
   isOwing(owner: Owner): boolean {
     for (const pending of this.#pending.values()) if (pending.facts.link === owner) return true;
     return false;
@@ -597,7 +661,14 @@ export class UserAgentServer {
   #awaitAck(entry: DialogEntry, pending: PendingRequest, response: SipResponse): void {
     const { transaction } = pending;
     if (transaction === undefined) return;
-    const acceptance = new AcceptanceDriver(this.#shell, transaction, pending, {
+    const { transactionId, request } = pending.facts;
+    const acceptance = this.#acceptanceOf(entry, transaction, { transactionId, cseq: request.cseq.number });
+    entry.acceptance = acceptance;
+    acceptance.begin(response);
+  }
+
+  #acceptanceOf(entry: DialogEntry, transaction: Responder, invite: InviteName): AcceptanceDriver {
+    return new AcceptanceDriver(this.#shell, transaction, invite, {
       acknowledged: () => {
         entry.acceptance = undefined; // an idle dialog keeps no 2xx
         release(entry);
@@ -610,8 +681,6 @@ export class UserAgentServer {
         else this.#client.sendBye(entry, "ACK timeout");
       },
     });
-    entry.acceptance = acceptance;
-    acceptance.begin(response);
   }
 
   #refuseAs(request: SipRequest, from: Flow, { status, reason, headers }: Refusal): void {
@@ -682,6 +751,14 @@ export function responseFlow(request: SipRequest, from: Flow): Flow {
   return { ...from, port: hasRport ? from.port : (via.port ?? 5060) };
 }
 
+/** How the application, and the ACK, name the INVITE. */
+interface InviteName {
+  readonly transactionId: string;
+  readonly cseq: number;
+}
+
+type Responder = Pick<ServerTransaction, "request" | "flow" | "respond">;
+
 interface AcceptanceUser {
   acknowledged(): void;
   gaveUp(): void;
@@ -692,17 +769,17 @@ class AcceptanceDriver implements Acceptance, TimerOwner {
   readonly transactionId: string;
   readonly cseq: number;
   readonly #shell: Shell;
-  readonly #transaction: ServerTransaction;
+  readonly #transaction: Responder;
   readonly #user: AcceptanceUser;
   readonly #timers: NamedTimers;
   #state: acceptedInvite.AcceptedInviteState = { name: "moot" };
 
-  constructor(shell: Shell, transaction: ServerTransaction, pending: PendingRequest, user: AcceptanceUser) {
+  constructor(shell: Shell, transaction: Responder, invite: InviteName, user: AcceptanceUser) {
     this.#shell = shell;
     this.#transaction = transaction;
     this.#user = user;
-    this.transactionId = pending.facts.transactionId;
-    this.cseq = pending.facts.request.cseq.number;
+    this.transactionId = invite.transactionId;
+    this.cseq = invite.cseq;
     this.#timers = new NamedTimers(shell.wheel, this);
   }
 
@@ -714,6 +791,24 @@ class AcceptanceDriver implements Acceptance, TimerOwner {
     const { state, effects } = acceptedInvite.start(this.#shell.timing, response);
     this.#state = state;
     this.#perform(effects);
+  }
+
+  resume(record: AcceptanceRecord, unixMs: number): void {
+    this.#state = thaw(record.state);
+    for (const { name, dueUnixMs } of record.timers) this.#timers.start(name, Math.max(0, dueUnixMs - unixMs));
+  }
+
+  record(unixMs: number): AcceptanceRecord {
+    const { request, flow } = this.#transaction;
+    return {
+      transactionId: this.transactionId,
+      cseq: this.cseq,
+      transaction: serverKey(request),
+      invite: serialise(request),
+      flow,
+      state: freeze(this.#state),
+      timers: timerRecords(this.#timers, unixMs),
+    };
   }
 
   acknowledge(): void {

@@ -73,14 +73,35 @@ export function simulatedParts(
 
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
-  readonly endpoint: Endpoint;
+  endpoint: Endpoint;
   /** The latest one to connect. */
   application: SimulatedApplication;
   readonly address: string;
+  readonly #world: SimWorld;
+  readonly #settings: Partial<EndpointSettings>;
 
-  constructor(world: SimWorld, address: string, settings: Partial<EndpointSettings> = {}) {
+  constructor(world: SimWorld, address: string, settings: Partial<EndpointSettings> = {}, tags = "") {
     this.address = address;
-    this.endpoint = new Endpoint(simulatedParts(world, address, settings));
+    this.#world = world;
+    this.#settings = settings;
+    this.endpoint = this.#build();
+    this.application = new SimulatedApplication(this.endpoint, tags);
+  }
+
+  /** Another process, at the same address, goes on with what this one has written down; the application connects to it. */
+  takeOver(): void {
+    const record = JSON.stringify(this.endpoint.exportState());
+    void this.endpoint.stop();
+    this.endpoint = this.#build();
+    const restored = this.endpoint.restoreState(JSON.parse(record));
+    if (!restored.ok) throw new Error(restored.failure.reason);
+    this.application.move(this.endpoint);
+  }
+
+  #build(): Endpoint {
+    const { address } = this;
+    const world = this.#world;
+    const endpoint = new Endpoint(simulatedParts(world, address, this.#settings));
     const point = {
       id: `udp/${address}:5060`,
       name: "udp",
@@ -89,16 +110,16 @@ export class SimulatedHost {
       port: 5060,
       host: address,
     } as const;
-    this.endpoint.addTransport({
+    endpoint.addTransport({
       point,
       send: (text, to) => world.send(address, to.address, text),
       stop: async () => {},
     });
     world.attach(address, (payload, from) => {
       const flow = { pointId: point.id, transport: "udp", address: from, port: 5060, connection: undefined } as const;
-      this.endpoint.onMessage(String(payload), flow, point);
+      endpoint.onMessage(String(payload), flow, point);
     });
-    this.application = new SimulatedApplication(this.endpoint);
+    return endpoint;
   }
 
   /** Nothing is left over: no transaction, dialog, timer or request. */
@@ -125,17 +146,25 @@ export class SimulatedApplication implements ApplicationLink {
   readonly heard: Heard[] = [];
   /** What the server said to its commands, whole frames. */
   readonly replies: string[] = [];
-  readonly #endpoint: Endpoint;
+  #endpoint: Endpoint;
+  readonly #tags: string;
   #sequence = 0;
   #inviteId: string | undefined;
   onHeard: (heard: Heard) => void;
 
   constructor(endpoint: Endpoint, tags = "", id = "app", onHeard: (heard: Heard) => void = () => {}) {
     this.#endpoint = endpoint;
+    this.#tags = tags;
     this.id = id;
     this.onHeard = onHeard;
+    this.move(endpoint);
+  }
+
+  /** Connects, and says hello. */
+  move(endpoint: Endpoint): void {
+    this.#endpoint = endpoint;
     endpoint.onOpen(this);
-    this.say(`authenticate|s|${tags}`);
+    this.say(`authenticate|s|${this.#tags}`);
     this.say("route|invite");
   }
 

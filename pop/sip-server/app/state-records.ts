@@ -1,0 +1,207 @@
+// A server's calls as data, and back: what another process needs to go on with them. Plain functions over the parts that
+// own the state; nothing here is asked while messages pass.
+
+import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
+import { responseTo } from "../core/message/build.ts";
+import {
+  type DialogRecord,
+  type DialogReference,
+  type EndpointRecord,
+  freeze,
+  type Plain,
+  RECORD_VERSION,
+  RecordFault,
+  type RecordUnusable,
+  readable,
+  requestFrom,
+} from "../core/record/record.ts";
+import { serverKey } from "../core/transaction/key.ts";
+import { type DialogEntry, type DialogStore, detached, keyOf } from "./dialog-store.ts";
+import type { Owner, Owners } from "./owners.ts";
+import type { Shell } from "./shell.ts";
+import { type ClientUser, DEAF_USER, type ServerTransaction, type TransactionLayer } from "./transaction-layer.ts";
+import type { UserAgentClient } from "./user-agent-client.ts";
+import type { UserAgentServer } from "./user-agent-server.ts";
+
+export interface StateParts {
+  readonly shell: Shell;
+  readonly transactions: TransactionLayer;
+  readonly dialogs: DialogStore;
+  readonly owners: Owners;
+  readonly client: UserAgentClient;
+  readonly server: UserAgentServer;
+}
+
+/** @param callId only what belongs to this Call-ID; default: everything */
+export function takeRecord(parts: StateParts, callId?: string): EndpointRecord {
+  const unixMs = parts.shell.clock.unixMs();
+  const isWanted = (of: { readonly callId: string }) => callId === undefined || of.callId === callId;
+  const dialogs: DialogRecord[] = [];
+  for (const entry of parts.dialogs.entries()) if (isWanted(entry.dialog)) dialogs.push(dialogRecord(entry, unixMs));
+  return {
+    version: RECORD_VERSION,
+    takenUnixMs: unixMs,
+    dialogs,
+    transactions: parts.transactions.records(unixMs, isWanted),
+    pending: parts.server.records(unixMs, isWanted),
+  };
+}
+
+export function dialogRecord(entry: DialogEntry, unixMs: number): DialogRecord {
+  const { dialog, owner, localSdp, exchange, peerUpdates, session, minSeSeconds, unacknowledged } = entry;
+  const { rseq, invitingIn, invitingOut, ending, acceptance, heldBye } = entry;
+  return {
+    version: RECORD_VERSION,
+    dialog,
+    owner: owner.record,
+    localSdp,
+    exchange,
+    peerUpdates,
+    session,
+    minSeSeconds,
+    rseq,
+    invitingIn,
+    invitingOut,
+    ending,
+    acceptance: acceptance?.record(unixMs),
+    unacknowledged:
+      unacknowledged === undefined
+        ? undefined
+        : {
+            invite: String((freeze(unacknowledged.invite) as { sip: string }).sip),
+            endBecause: unacknowledged.endBecause,
+          },
+    heldBye: heldBye?.record(unixMs),
+  };
+}
+
+/** Finds the entry a record means: one in the store, or one that has ended and is only talked about. */
+export type Resolve = (reference: DialogReference, owner: Owner) => DialogEntry | undefined;
+
+export interface Restored {
+  readonly dialogs: number;
+  readonly transactions: number;
+  readonly pending: number;
+  /** Those that were not known before: away, until their applications connect. */
+  readonly owners: readonly Owner[];
+}
+
+/**
+ * Takes up what a record holds, beside what is here already. All of it, or nothing when the record cannot be read.
+ *
+ * @fails record.unusable: another version, a message that is none, a listen point that this server does not have
+ */
+export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome<Restored, RecordUnusable> {
+  const checked = readable(given);
+  if (!checked.ok) return checked;
+  const record = checked.value;
+  const points = new Set(parts.shell.points.map(({ id }) => id));
+  const flows = [
+    ...record.dialogs.map(({ dialog }) => dialog.flow.pointId),
+    ...record.transactions.map(({ flow }) => flow.pointId),
+    ...record.pending.map(({ pointId }) => pointId),
+  ];
+  const strange = flows.find((pointId) => !points.has(pointId));
+  if (strange !== undefined) return fail({ code: "record.unusable", reason: `no such listen point here: ${strange}` });
+  try {
+    for (const { request } of record.transactions) requestFrom(request);
+    return succeed(restored(parts, record));
+  } catch (error) {
+    if (error instanceof RecordFault) return fail({ code: "record.unusable", reason: error.message });
+    throw error;
+  }
+}
+
+function restored(parts: StateParts, record: EndpointRecord): Restored {
+  const { dialogs, owners, transactions, client, server, shell } = parts;
+  const unixMs = shell.clock.unixMs();
+  const returning = new Set<Owner>();
+  const ended = new Map<string, DialogEntry>();
+  const resolve: Resolve = (reference, owner) => {
+    if (typeof reference === "string") return dialogs.byKeyText(reference);
+    const key = keyOf(reference);
+    const entry = ended.get(key) ?? detached(reference, owner);
+    ended.set(key, entry);
+    return entry;
+  };
+  for (const { dialog, owner: name, ...state } of record.dialogs) {
+    const owner = owners.restored(name);
+    returning.add(owner);
+    const entry = detached(dialog, owner);
+    const { localSdp, exchange, peerUpdates, session, minSeSeconds, rseq, invitingIn, invitingOut, ending } = state;
+    Object.assign(entry, {
+      localSdp,
+      exchange,
+      peerUpdates,
+      session,
+      minSeSeconds,
+      rseq,
+      invitingIn,
+      invitingOut,
+      ending,
+    });
+    dialogs.put(entry);
+    if (dialog.phase === "confirmed") dialogs.prefer(entry);
+    client.sessions.resume(entry);
+    client.usages.resume(entry);
+  }
+  const served = new Map<string, ServerTransaction>();
+  const invites = new Map<string, ClientUser>();
+  for (const transaction of record.transactions) {
+    const request = requestFrom(transaction.request);
+    if (transaction.side === "server") {
+      const user = server.userFor(transaction.flow);
+      served.set(serverKey(request), transactions.resumeServer(transaction, request, user, unixMs));
+      continue;
+    }
+    const { user: waiting } = transaction;
+    // Of a proxied request, which is in no record: nobody could do anything with an answer to it.
+    if (waiting === undefined && request.method === "INVITE" && !isOver(transaction.state)) continue;
+    const user = waiting === undefined ? undefined : client.resumeUser(waiting, request, resolve, unixMs);
+    if (user?.owner !== undefined) returning.add(user.owner);
+    const resumed = transactions.resumeClient(transaction, request, user?.user ?? DEAF_USER, unixMs);
+    user?.outgoing.adopt(user.user, resumed);
+    if (user !== undefined && request.method === "INVITE")
+      invites.set(`${request.callId}|${request.cseq.number}`, user.user);
+  }
+  for (const pending of record.pending) {
+    const transaction = served.get(pending.transaction);
+    if (transaction === undefined) continue; // it has ended in between: nobody waits for the answer
+    const owner = owners.restored(pending.owner);
+    returning.add(owner);
+    const entry = pending.dialog === undefined ? undefined : resolve(pending.dialog, owner);
+    server.resumePending(pending, transaction, entry, unixMs);
+  }
+  const answerable = new Set(record.pending.map(({ transaction }) => transaction));
+  for (const [key, transaction] of served)
+    if (!answerable.has(key) && (transaction.state === "proceeding" || transaction.state === "trying"))
+      transaction.respond(responseTo(transaction.request, { status: 503, toTag: shell.ids.tag() })); // of the proxy, likewise
+  for (const { dialog, acceptance, unacknowledged, heldBye } of record.dialogs) {
+    const entry = dialogs.byKeyText(keyOf(dialog));
+    if (entry === undefined) continue;
+    if (acceptance !== undefined)
+      server.resumeAcceptance(entry, acceptance, served.get(acceptance.transaction), unixMs);
+    if (unacknowledged !== undefined) {
+      const invite = requestFrom(unacknowledged.invite);
+      client.resumeUnacknowledged(
+        entry,
+        invite,
+        unacknowledged.endBecause,
+        invites.get(`${invite.callId}|${invite.cseq.number}`),
+      );
+    }
+    if (heldBye !== undefined) client.resumeHeldBye(entry, heldBye, resolve, unixMs);
+  }
+  return {
+    dialogs: record.dialogs.length,
+    transactions: record.transactions.length,
+    pending: record.pending.length,
+    owners: [...returning].filter(({ open }) => !open),
+  };
+}
+
+/** Its request has a final response. */
+function isOver(state: Plain): boolean {
+  const name = typeof state === "object" && state !== null && "name" in state ? state.name : "";
+  return name !== "calling" && name !== "proceeding" && name !== "trying";
+}
