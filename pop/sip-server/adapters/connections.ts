@@ -182,12 +182,14 @@ export abstract class ConnectionTransport implements SipTransport {
   /** It is gone. Safe to repeat. */
   protected removed(connection: Connection): void {
     const { connection: id, address, port } = connection.flow;
-    this.#byId.delete(id);
+    if (!this.#byId.delete(id)) return;
     forget(this.#byPeer, `${address}|${port}`, connection);
     if (connection.aliasPort !== 0) forget(this.#aliases, `${address}|${connection.aliasPort}`, connection);
     const { unsent } = connection;
     connection.unsent = undefined;
     for (const { failed } of unsent ?? []) failed();
+    this.receiver.onConnectionLost(connection.flow);
+    if (connection.aliasPort !== 0) this.receiver.onConnectionLost({ ...connection.flow, port: connection.aliasPort });
     if (this.#byId.size === 0) this.#onEmpty();
   }
 

@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 import type { OpenTransport, SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
-import { type Flow, type ListenPoint, withPort } from "../core/flow.ts";
+import { type Flow, facing, type ListenPoint, withPort } from "../core/flow.ts";
 
 /** RFC 3261 §18 over datagrams. Responses leave from the port the request reached (RFC 3581 §4). */
 export const openUdp =
@@ -10,6 +10,7 @@ export const openUdp =
       const isV6 = asked.address.includes(":");
       const socket = createSocket({
         type: isV6 ? "udp6" : "udp4",
+        ipv6Only: isV6, // one family per listener: an IPv4 peer never looks like ::ffff:192.0.2.1
         // Every destination is an address already: the default look-up costs a turn of the event loop per datagram.
         lookup: (host, _options, callback) => callback(null, host, isV6 ? 6 : 4),
       });
@@ -28,6 +29,7 @@ class Udp implements SipTransport {
   constructor(socket: Socket, point: ListenPoint, receiver: SipReceiver, bufferBytes: number) {
     this.#socket = socket;
     this.point = point;
+    const hasNets = point.localNets !== undefined;
     try {
       socket.setRecvBufferSize(bufferBytes);
       socket.setSendBufferSize(bufferBytes);
@@ -41,13 +43,14 @@ class Udp implements SipTransport {
       receiver.onMessage(
         bytes.toString("latin1"),
         { pointId: point.id, transport: "udp", address, port, connection: undefined },
-        point,
+        hasNets ? facing(point, address) : point,
       );
     });
   }
 
   send(text: string, to: Flow, failed: () => void): void {
     try {
+      if (to.ttl !== undefined) this.#socket.setMulticastTTL(to.ttl);
       this.#socket.send(Buffer.from(text, "latin1"), to.port, to.address, (error) => {
         if (error !== null) failed();
       });

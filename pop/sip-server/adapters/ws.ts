@@ -3,6 +3,7 @@
 import { isUtf8 } from "node:buffer";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { createServer as createSecureServer } from "node:https";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
@@ -60,6 +61,8 @@ class WebSocketConnection extends Connection {
 class WebSockets extends ConnectionTransport {
   readonly #http: Server;
   readonly #upgrades: WebSocketServer;
+  /** Who has yet to finish its upgrade. */
+  readonly #expected = new Map<string, NodeJS.Timeout>();
   readonly #origins: ReadonlySet<string> | undefined;
 
   constructor(
@@ -73,9 +76,6 @@ class WebSockets extends ConnectionTransport {
     this.#origins = settings.origins === undefined ? undefined : new Set(settings.origins);
     const http = {
       maxHeaderSize: UPGRADE_HEAD_BYTES_MAX,
-      headersTimeout: limits.handshakeMs,
-      requestTimeout: limits.handshakeMs,
-      connectionsCheckingInterval: Math.min(1_000, limits.handshakeMs),
       keepAliveTimeout: 1,
     };
     if (identity === undefined) this.#http = createServer(http);
@@ -107,7 +107,24 @@ class WebSockets extends ConnectionTransport {
       socket.destroy();
     });
     this.#http.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head));
-    this.acceptor.onSocket = (socket) => this.#http.emit("connection", socket);
+    this.acceptor.onSocket = (socket, address) => {
+      this.#expect(socket, address);
+      this.#http.emit("connection", socket);
+    };
+  }
+
+  /** Handshake, request and all must be over in time: the HTTP server minds only those it listens for itself. */
+  #expect(socket: Socket, address: string): void {
+    const key = `${address}|${socket.remotePort}`;
+    const timer = setTimeout(() => {
+      this.#fault("upgrade", address, "timeout");
+      socket.destroy();
+    }, this.limits.handshakeMs);
+    this.#expected.set(key, timer);
+    socket.once("close", () => {
+      if (this.#expected.get(key) === timer) this.#expected.delete(key);
+      clearTimeout(timer);
+    });
   }
 
   #fault(fault: string, address: string | undefined, because: string): void {
@@ -143,7 +160,7 @@ class WebSockets extends ConnectionTransport {
       socket.terminate();
       return;
     }
-    stream.setTimeout(0);
+    clearTimeout(this.#expected.get(`${address}|${port}`));
     const proven = "getPeerX509Certificate" in stream ? peerIdentities(stream as TLSSocket) : undefined;
     const flow = {
       pointId: this.point.id,

@@ -111,6 +111,11 @@ export class Applications {
     return next(this.#tagged.get(tag));
   }
 
+  /** Whether somebody who is there asked for the verb. */
+  takes(verb: string): boolean {
+    return this.#takers.get(verb)?.links.some(({ open }) => open) === true;
+  }
+
   /** @returns every source that any application trusts */
   tellSources(link: ApplicationLink, allow: readonly string[]): readonly string[] {
     const application = this.#byLink.get(link.id);

@@ -11,7 +11,7 @@
 // 503. Once a provisional above 100 has come nobody else is asked: the caller has heard it ring.
 
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
+import { type Flow, facing, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { cancelFor } from "../core/message/build.ts";
 import { type Header, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { hopOf, type NoHop, type Target, usualTransport } from "../core/next-hop/hop.ts";
@@ -84,7 +84,7 @@ export class ClientRequests {
     const { shell, nextHops } = this.#parts;
     const { points } = shell;
     if (hop.flow !== undefined) {
-      const point = shell.point(hop.flow.pointId);
+      const point = facing(shell.point(hop.flow.pointId), hop.flow.address);
       located(succeed({ paths: [{ point, flow: hop.flow }], point, pinned: true }));
       return;
     }
@@ -101,7 +101,7 @@ export class ClientRequests {
         if (isOneOfUs(points, target.transport, target.domain ?? target.address, target.port)) selves++;
         else if (isOneOfUs(points, target.transport, target.address, target.port)) selves++;
         else {
-          const path = pathTo(points, target, hop.pointId);
+          const path = isWebSocket(target.transport) ? browserAt(shell, target) : pathTo(points, target, hop.pointId);
           if (path !== undefined) paths.push(path);
         }
       }
@@ -130,10 +130,20 @@ const NO_OTHER: Unsendable = { code: "request.unsendable", reason: "no other tar
 const SELF: NoHop = { code: "next-hop.self", reason: "can not send request to myself" };
 const UNREACHABLE: NoHop = { code: "next-hop.unsupported", reason: "requested protocol/transport not available" };
 
+/**
+ * The application names a browser by the address and port its requests came from. Its `transport=ws` may mean either:
+ * RFC 7118 has no other word.
+ */
+function browserAt(shell: Shell, { address, port, domain }: Target): Path | undefined {
+  const flow = domain === undefined ? shell.connectedTo(address, port) : undefined;
+  return flow === undefined ? undefined : { point: facing(shell.point(flow.pointId), address), flow };
+}
+
 function pathTo(points: readonly ListenPoint[], target: Target, pointId: string | undefined): Path | undefined {
   const { transport, address, port, domain } = target;
-  const point = choosePoint(points, transport, address, pointId);
-  if (point === undefined) return undefined;
+  const chosen = choosePoint(points, transport, address, pointId);
+  if (chosen === undefined) return undefined;
+  const point = facing(chosen, address);
   const flow: Flow = { pointId: point.id, transport, address, port, connection: undefined };
   return { point, flow: domain === undefined || transport === "udp" ? flow : { ...flow, domain } };
 }

@@ -14,7 +14,7 @@ import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import type { RequestHandler } from "../core/drachtio/request-handler.ts";
-import { defaultPort, type Flow, isNamed, type ListenPoint } from "../core/flow.ts";
+import { defaultPort, type Flow, isNamed, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import type { HandlerLimits, NextHopLimits, ProxyLimits, UserAgentLimits } from "../core/limits.ts";
 import { refusalText } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
@@ -135,6 +135,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       sessionTimer: settings.sessionTimer,
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
+      connectedTo: (address, port) => this.#connectedTo(address, port),
       textOf: (message) => this.#textOf(message),
       records: settings.records ? new CallRecords(this.#recordShell()) : undefined,
       admits: (address) => this.admits(address),
@@ -268,6 +269,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (admitted) return true;
     this.counters.add("dropped", 'reason="unknown-source"');
     return false;
+  }
+
+  onConnectionLost(flow: Flow): void {
+    try {
+      this.#transactions.onConnectionLost(flow);
+    } catch (error) {
+      this.#onBug("message", error);
+    }
   }
 
   onStreamFault(
@@ -560,6 +569,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#note(message, "out", flow, text.length, again);
     this.#parts.tap?.onMessage(text, "out", flow, transport.point, message.callId);
     transport.send(text, flow, failed);
+  }
+
+  #connectedTo(address: string, port: number): Flow | undefined {
+    for (const transport of this.#transports.values()) {
+      const flow = isWebSocket(transport.point.transport) ? transport.connectedTo?.(address, port) : undefined;
+      if (flow !== undefined) return flow;
+    }
+    return undefined;
   }
 
   #textOf(message: SipMessage): string {

@@ -1,7 +1,7 @@
 // Owns every transaction: finds it, feeds it one input at a time, performs its effects, forgets it when it has ended. RFC 3261 §17.
 
 import type { Step } from "../../../kernel/step.ts";
-import { type Flow, isReliable } from "../core/flow.ts";
+import { type Flow, isReliable, isWebSocket } from "../core/flow.ts";
 import { responseTo } from "../core/message/build.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
 import { serialise } from "../core/message/serialise.ts";
@@ -89,6 +89,8 @@ export class TransactionLayer {
   readonly shell: TransactionShell;
   readonly #clients = new Map<string, Client<{ readonly name: string }>>();
   readonly #servers = new Map<string, Server<{ readonly name: string }>>();
+  /** Client transactions over streams, by the connection or the peer they were sent to. */
+  readonly #byRoad = new Map<string, Set<string>>();
   /** Requests outside dialogs under way, to see a second copy that came by another path: §8.2.2.2. */
   readonly #merge = new Map<string, string>();
 
@@ -119,7 +121,16 @@ export class TransactionLayer {
   startClient(request: SipRequest, flow: Flow, user: ClientUser): ClientTransaction {
     const key = clientKey(request);
     const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
-    const forget = () => this.#clients.delete(key);
+    const road = context.reliable ? roadOf(flow) : undefined;
+    const forget = () => {
+      this.#clients.delete(key);
+      if (road !== undefined) this.#leave(road, key);
+    };
+    if (road !== undefined) {
+      const travellers = this.#byRoad.get(road);
+      if (travellers === undefined) this.#byRoad.set(road, new Set([key]));
+      else travellers.add(key);
+    }
     if (request.method === "INVITE") {
       const client = new Client(inviteClient, context, this.shell, request, flow, user, forget);
       this.#clients.set(key, client);
@@ -130,6 +141,18 @@ export class TransactionLayer {
     this.#clients.set(key, client);
     client.begin(nonInviteClient.start(context, request));
     return client;
+  }
+
+  #leave(road: string, key: string): void {
+    const travellers = this.#byRoad.get(road);
+    travellers?.delete(key);
+    if (travellers?.size === 0) this.#byRoad.delete(road);
+  }
+
+  /** A connection has closed: what was asked over it and has not been answered has failed. RFC 3261 §17.1.4, §18.4. */
+  onConnectionLost(flow: Flow): void {
+    for (const road of new Set([roadOf(flow), roadOf({ ...flow, connection: undefined })]))
+      for (const key of [...(this.#byRoad.get(road) ?? [])]) this.#clients.get(key)?.lose();
   }
 
   startServer(request: SipRequest, flow: Flow, user: ServerUser): ServerTransaction {
@@ -234,6 +257,8 @@ export class TransactionLayer {
     return true;
   }
 }
+
+const roadOf = ({ pointId, address, port, connection }: Flow): string => connection ?? `${pointId}|${address}|${port}`;
 
 abstract class Driver<State extends { readonly name: string }, Input, Effect> implements TimerOwner {
   readonly request: SipRequest;
@@ -353,6 +378,17 @@ class Client<State extends { readonly name: string }>
 
   hush(): void {
     if (this.request.method === "INVITE") this.handle({ kind: "hush" });
+  }
+
+  /**
+   * Its connection has gone. Over TCP and TLS a callee that rings may still answer over a new one (§18.2.2); a browser
+   * cannot (RFC 7118 §5).
+   */
+  lose(): void {
+    if (this.state === "proceeding" && this.request.method === "INVITE" && isWebSocket(this.flow.transport)) {
+      this.dispose();
+      this.#user.onFailed("transport");
+    } else this.handle({ kind: "transport-failed" });
   }
 
   abandon(): void {

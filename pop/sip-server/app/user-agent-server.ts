@@ -26,7 +26,6 @@ import {
   type SipRequest,
   type SipResponse,
 } from "../core/message/message.ts";
-import { parameter } from "../core/message/parameters.ts";
 import { serialise } from "../core/message/serialise.ts";
 import { type AcceptanceRecord, freeze, type PendingRecord, requestFrom, thaw } from "../core/record/record.ts";
 import { retryAfterSeconds } from "../core/session/glare.ts";
@@ -35,6 +34,7 @@ import { answeredIn, described, objection, withdrawn } from "../core/session/off
 import { OFF, termsOf } from "../core/session/session-timer.ts";
 import { serverKey } from "../core/transaction/key.ts";
 import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
+import { responseFlow } from "../core/user-agent/response-flow.ts";
 import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
 import { methodLabel } from "./counters.ts";
 import { type Acceptance, type DialogEntry, type DialogStore, referenceTo } from "./dialog-store.ts";
@@ -65,6 +65,12 @@ const DELIVERED = new Set([
 ]);
 /** They mean something only inside a dialog. */
 const NEEDS_DIALOG = new Set(["BYE", "UPDATE", "PRACK"]);
+/** §11.2: what we can do, as far as an application does not say it itself. */
+const CAPABILITIES: readonly Header[] = [
+  header("Allow", "allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE, NOTIFY, REFER, SUBSCRIBE, MESSAGE"),
+  header("Accept", "accept", "application/sdp"),
+];
+
 export interface UserAgentServerParts {
   readonly shell: Shell;
   readonly transactions: TransactionLayer;
@@ -175,7 +181,12 @@ export class UserAgentServer {
     if (method === "INVITE") this.#shell.records?.attempt("network", request);
     const link = admission.owner ?? this.#takers.pick(request, from);
     if (link === undefined) {
-      this.#refuse(request, from, 503);
+      // §11.2: an OPTIONS is answered as an INVITE would be. Carriers keep a trunk up by it: 200 while somebody takes
+      // calls, 503 when nobody does, so that they go elsewhere. Overload has been looked at before. An application that
+      // wants OPTIONS for itself asks for them.
+      if (method === "OPTIONS" && this.#applications.takes("invite"))
+        this.#refuse(request, from, 200, undefined, CAPABILITIES);
+      else this.#refuse(request, from, 503);
       return;
     }
     const pending = this.#open(request, from, point, admission.owner ?? this.#owners.of(link), undefined);
@@ -742,14 +753,6 @@ function release(entry: DialogEntry): void {
 /** RFC 3264 by way of RFC 3261, 3262, 3311. */
 const CARRIES_OFFERS = new Set(["INVITE", "UPDATE", "PRACK"]);
 const UNKNOWN_TRANSACTION = "Response not sent due to unknown transaction";
-
-/** RFC 3261 §18.2.2, RFC 3581 §4. The Via has been stamped with where the request came from. */
-export function responseFlow(request: SipRequest, from: Flow): Flow {
-  const { via } = request;
-  if (from.transport !== "udp") return { ...from, port: via.port ?? 5060 }; // the connection first, this when it has gone
-  const hasRport = parameter(via.params, "rport") !== undefined;
-  return { ...from, port: hasRport ? from.port : (via.port ?? 5060) };
-}
 
 /** How the application, and the ACK, name the INVITE. */
 interface InviteName {

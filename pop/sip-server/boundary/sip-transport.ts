@@ -23,6 +23,8 @@ export interface SipReceiver {
   onMessage(text: string, from: Flow, point: ListenPoint): void;
   /** The headers of a message whose end cannot be known: it may be answered 400 (RFC 3261 §20.14) before its connection ends. */
   onUnframed(head: string, from: Flow, point: ListenPoint): void;
+  /** A connection that stood, or was being made, has closed. Told once; an alias it had is told as a flow of its own. */
+  onConnectionLost(flow: Flow): void;
   /** A connection was refused or ended by us: "too-large", "half-message", "tls-certificate". A label: few and short. */
   onStreamFault(
     fault: string,

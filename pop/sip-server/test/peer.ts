@@ -29,7 +29,9 @@ export abstract class Peer {
   #unread: SipMessage[] = [];
   #waiting: { wanted: (message: SipMessage) => boolean; take: (message: SipMessage) => void }[] = [];
   #sequence = 0;
-  abstract readonly transport: "UDP" | "TCP";
+  abstract readonly transport: "UDP" | "TCP" | "TLS" | "WS" | "WSS";
+  /** As in a Via: IPv6 in brackets. */
+  readonly host: string = "127.0.0.1";
   abstract readonly port: number;
   abstract sendText(text: string): void;
   abstract close(): void;
@@ -70,7 +72,8 @@ export abstract class Peer {
   }
 
   get contact(): string {
-    return `<sip:peer@127.0.0.1:${this.port}${this.transport === "TCP" ? ";transport=tcp" : ""}>`;
+    const named = this.transport === "UDP" ? "" : `;transport=${this.transport.toLowerCase()}`;
+    return `<sip:peer@${this.host}:${this.port}${named}>`;
   }
 
   branch(): string {
@@ -125,7 +128,7 @@ export abstract class Peer {
       finish(
         [
           `${method} ${uri} SIP/2.0`,
-          `Via: SIP/2.0/${this.transport} 127.0.0.1:${this.port};rport;branch=${this.branch()}`,
+          `Via: SIP/2.0/${this.transport} ${this.host}:${this.port};rport;branch=${this.branch()}`,
           "Max-Forwards: 70",
           `From: ${headerValue(invite, "to")};tag=${more.tag ?? "callee"}`,
           `To: ${headerValue(invite, "from")}`,
@@ -172,7 +175,7 @@ export class Call {
     const { to, callId, tag } = this.facts;
     return [
       `${method} ${this.target} SIP/2.0`,
-      `Via: SIP/2.0/${this.peer.transport} 127.0.0.1:${this.peer.port};rport;branch=${branch}`,
+      `Via: SIP/2.0/${this.peer.transport} ${this.peer.host}:${this.peer.port};rport;branch=${branch}`,
       "Max-Forwards: 70",
       `From: "Alice" <sip:alice@127.0.0.1>;tag=${tag}`,
       `To: <${to}>${this.toTag === "" ? "" : `;tag=${this.toTag}`}`,
@@ -237,13 +240,14 @@ export class Call {
 
 export class UdpPeer extends Peer {
   readonly transport = "UDP";
+  override readonly host: string;
   readonly port: number;
   readonly #socket: Socket;
   readonly #to: number;
 
   static open(serverPort: number, address = "127.0.0.1"): Promise<UdpPeer> {
     return new Promise((resolve) => {
-      const socket = createSocket("udp4");
+      const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
       socket.bind(0, address, () => resolve(new UdpPeer(socket, serverPort)));
     });
   }
@@ -253,11 +257,13 @@ export class UdpPeer extends Peer {
     this.#socket = socket;
     this.#to = to;
     this.port = socket.address().port;
+    const { address } = socket.address();
+    this.host = address.includes(":") ? `[${address}]` : "127.0.0.1";
     socket.on("message", (bytes) => this.take(bytes.toString("latin1")));
   }
 
   sendText(text: string): void {
-    this.#socket.send(Buffer.from(text, "latin1"), this.#to, "127.0.0.1");
+    this.#socket.send(Buffer.from(text, "latin1"), this.#to, this.host.startsWith("[") ? "::1" : "127.0.0.1");
   }
 
   close(): void {

@@ -90,7 +90,10 @@ test("Via: where a request came from (RFC 3261 §18.2.1, RFC 3581)", () => {
     stamp("SIP/2.0/UDP 10.0.0.1;rport;branch=b"),
     "SIP/2.0/UDP 10.0.0.1;branch=b;rport=6000;received=192.0.2.9",
   );
-  assert.equal(stamp("SIP/2.0/UDP 192.0.2.9;rport;branch=b"), "SIP/2.0/UDP 192.0.2.9;branch=b;rport=6000");
+  assert.equal(
+    stamp("SIP/2.0/UDP 192.0.2.9;rport;branch=b"),
+    "SIP/2.0/UDP 192.0.2.9;branch=b;rport=6000;received=192.0.2.9",
+  );
   const two = "SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b;branch=2";
   assert.equal(
     replaceFirstVia(two, withSource(via(two), "192.0.2.9", 1)),

@@ -77,7 +77,7 @@ export function withSource(via: Via, address: string, port: number): Via {
   if (asked === undefined && bare === address) return via;
   let params = withoutParameter(withoutParameter(via.params, "received"), "rport");
   if (asked !== undefined) params += `;rport=${port}`;
-  if (asked === undefined || bare !== address) params += `;received=${address}`;
+  params += `;received=${address}`;
   return { ...via, params };
 }
 

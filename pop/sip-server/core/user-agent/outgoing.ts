@@ -3,7 +3,7 @@
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { type Addressing, addressing, type Dialog } from "../dialog/dialog.ts";
 import type { Draft, RequestDraft, ResponseDraft } from "../drachtio/command.ts";
-import type { ListenPoint } from "../flow.ts";
+import { isSecure, isWebSocket, type ListenPoint } from "../flow.ts";
 import { contentLength } from "../message/build.ts";
 import { headerSpelling } from "../message/header-name.ts";
 import { type Header, header, headerValue, type SipRequest } from "../message/message.ts";
@@ -60,7 +60,7 @@ export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipReques
     header("Call-ID", "call-id", callId),
     header("CSeq", "cseq", `${number} ${draft.method}`),
   ];
-  const contact = contactFor(draft, point, draft.method);
+  const contact = contactFor(draft, point, draft.method, isSips(requestUri));
   if (contact !== undefined) headers.push(header("Contact", "contact", contact));
   pushGiven(headers, draft, OURS_IN_REQUEST, point);
   pushBody(headers, draft, contentType);
@@ -123,7 +123,7 @@ export function responseHeaders(
   const makesDialog = NEEDS_CONTACT_IN_ANSWER.has(to.method);
   if (given !== undefined) headers.push(header("Contact", "contact", ourAddress(given, point, true)));
   else if (makesDialog && (reliable || (draft.status > 100 && draft.status < 300)))
-    headers.push(header("Contact", "contact", contactInDialog(draft, point, contact)));
+    headers.push(header("Contact", "contact", contactInDialog(draft, point, contact, asksForSips(to))));
   pushGiven(headers, draft, OURS_IN_RESPONSE, point);
   const contentType = contentTypeOf(draft) ?? "application/octet-stream";
   if (draft.body !== "") headers.push(header("Content-Type", "content-type", contentType));
@@ -143,13 +143,29 @@ export const cancelHeaders = (draft: Draft): Header[] =>
     .filter(({ key }) => !OURS_IN_CANCEL.has(key))
     .map(({ name, key, value }) => header(headerSpelling(name), key, value));
 
-/** `sip:127.0.0.1:5060;transport=tcp`: us, as a peer should address us. */
-export function contactUriOf({ host, port, transport }: ListenPoint): string {
-  return `sip:${host}:${port}${transport === "udp" ? "" : `;transport=${transport}`}`;
+/**
+ * `sip:127.0.0.1:5060;transport=tcp`: us, as a peer should address us. RFC 3261 §8.1.1.8.
+ *
+ * @param sips in the company of a SIPS URI: then ours is one too, if TLS leads to us
+ */
+export function contactUriOf({ host, port, transport }: ListenPoint, sips = false): string {
+  const isSips = sips && isSecure(transport);
+  // RFC 7118 §5.2.2 knows "ws" alone; sips says that it is secure.
+  const named = isWebSocket(transport) ? "ws" : isSips ? "" : transport;
+  return `${isSips ? "sips" : "sip"}:${host}:${port}${named === "" || named === "udp" ? "" : `;transport=${named}`}`;
 }
 
+/** Over TLS we take requests back over the connection that our own went by: RFC 5923 §5. */
 export const ourVia = ({ transport, host, port }: ListenPoint, branch: string): string =>
-  `SIP/2.0/${transport.toUpperCase()} ${host}:${port};rport;branch=${branch}`;
+  `SIP/2.0/${transport.toUpperCase()} ${host}:${port};rport;branch=${branch}${transport === "tls" ? ";alias" : ""}`;
+
+const isSips = (uri: string): boolean => uri.slice(0, 5).toLowerCase() === "sips:";
+
+/** §12.1.1: a SIPS URI in the request, its first Record-Route, or its Contact when there is none, asks for one in the answer. */
+function asksForSips(request: SipRequest): boolean {
+  const via = headerValue(request, "record-route") ?? headerValue(request, "contact");
+  return isSips(request.uri) || (via !== undefined && /^[^<]{0,256}<sips:|^sips:/i.test(via));
+}
 
 /** The methods whose Contact says where the dialog's next request goes. */
 const NAMES_A_TARGET = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"]);
@@ -157,17 +173,17 @@ const NAMES_A_TARGET = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFE
 const NEEDS_CONTACT_IN_ANSWER = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);
 const NEEDS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY"]);
 
-function contactFor(draft: Draft, point: ListenPoint, method: string): string | undefined {
+function contactFor(draft: Draft, point: ListenPoint, method: string, sips: boolean): string | undefined {
   const given = headerValue(draft, "contact");
   if (given !== undefined) return ourAddress(given, point, true);
-  return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point)}>` : undefined;
+  return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point, sips)}>` : undefined;
 }
 
 /** What the dialog has been called by so far stays its name, unless the application says otherwise. */
-function contactInDialog(draft: Draft, point: ListenPoint, known: string): string {
+function contactInDialog(draft: Draft, point: ListenPoint, known: string, sips = false): string {
   const given = headerValue(draft, "contact");
   if (given !== undefined) return ourAddress(given, point, true);
-  return known === "" ? `<${contactUriOf(point)}>` : known;
+  return known === "" ? `<${contactUriOf(point, sips)}>` : known;
 }
 
 /** `@localhost` stands for whichever address of ours is used. */
@@ -178,7 +194,8 @@ function ourAddress(value: string, point: ListenPoint, isContact = false): strin
   const address = parseNameAddr(replaced);
   const uri = address === undefined ? undefined : parseUri(address.uri);
   if (address === undefined || uri === undefined || uriParameter(uri, "transport") !== undefined) return replaced;
-  const params = `${uri.params};transport=${point.transport}`;
+  const named = isWebSocket(point.transport) ? "ws" : point.transport;
+  const params = `${uri.params};transport=${named}`;
   return showNameAddr({ ...address, uri: showUri({ ...uri, params }) });
 }
 
