@@ -16,11 +16,11 @@ import { isLooped, loopMark, markedBranch } from "../core/proxy/loop.ts";
 import * as responseContext from "../core/proxy/response-context.ts";
 import { isOneOfUs } from "../core/user-agent/destination.ts";
 import { contactUriOf, ourVia } from "../core/user-agent/outgoing.ts";
+import { responseFlow } from "../core/user-agent/response-flow.ts";
 import type { BuildRequest, ClientRequest, ClientRequests } from "./client-requests.ts";
 import type { Shell } from "./shell.ts";
 import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
 import type { ServerTransaction, TransactionLayer } from "./transaction-layer.ts";
-import { responseFlow } from "./user-agent-server.ts";
 
 export type ProxyCommand = Extract<Command, { kind: "proxy" }>;
 /** What is asked for, whoever asks: an application's frame or an HTTP answer. */

@@ -68,6 +68,13 @@ export class RequestRouting {
     this.#proxy = proxy;
   }
 
+  /** Whether somebody would take requests of that verb. A handler of the configuration is believed to be there. */
+  takes(verb: string): boolean {
+    const { applications, handlers } = this.#parts;
+    const method = verb.toUpperCase();
+    return handlers.some(({ methods }) => methods.length === 0 || methods.includes(method)) || applications.takes(verb);
+  }
+
   /** undefined: nobody wants it. */
   pick(request: SipRequest, from: Flow): ApplicationLink | undefined {
     const { handlers, applications, limits } = this.#parts;

@@ -88,6 +88,8 @@ export interface UserAgentServerParts {
 export interface RequestTakers {
   /** undefined: nobody wants it. */
   pick(request: SipRequest, from: Flow): ApplicationLink | undefined;
+  /** Whether somebody would, now. */
+  takes(verb: string): boolean;
   /** The request that was picked for has its name. */
   opened(link: ApplicationLink, transactionId: string): void;
 }
@@ -184,7 +186,7 @@ export class UserAgentServer {
       // §11.2: an OPTIONS is answered as an INVITE would be. Carriers keep a trunk up by it: 200 while somebody takes
       // calls, 503 when nobody does, so that they go elsewhere. Overload has been looked at before. An application that
       // wants OPTIONS for itself asks for them.
-      if (method === "OPTIONS" && this.#applications.takes("invite"))
+      if (method === "OPTIONS" && this.#takers.takes("invite"))
         this.#refuse(request, from, 200, undefined, CAPABILITIES);
       else this.#refuse(request, from, 503);
       return;
