@@ -53,12 +53,10 @@ interface Path {
   readonly flow: Flow;
 }
 
-/** Makes the request as it leaves from `point`. Asked again for a target behind another of our addresses. */
+/** Makes the request as it leaves from `point`. Asked again for every further target: all but Via and Contact must stay. */
 export type BuildRequest = (point: ListenPoint, branch: string) => Outcome<SipRequest, Unsendable>;
 
 export interface ClientRequestUser extends ClientUser {
-  /** It has gone to the next target: nothing heard so far counts for that one. */
-  onNextTarget?(): void;
   /** A target that had been given up accepted the INVITE after all: acknowledge it and end it. */
   onLateAnswer?(response: SipResponse, from: Flow): void;
 }
@@ -154,8 +152,6 @@ export class ClientRequest implements TimerOwner {
   readonly #route: Route;
   readonly #build: BuildRequest;
   #request: SipRequest;
-  /** The point the request was built for; a switch to TCP changes only its Via. */
-  #builtFor: ListenPoint;
   #path: Path | undefined;
   /** The way over UDP that the request is too long for, to be tried if TCP fails. */
   #overUdp: Path | undefined;
@@ -165,6 +161,7 @@ export class ClientRequest implements TimerOwner {
   #attempt: Attempt | undefined;
   #timer: WheelTimer | undefined;
   #beganMs = 0;
+  #heldCancel: readonly Header[] | undefined;
   /** The present target has said something. */
   #heard = false;
   /** No further target: it rings, or nobody wants it any more. */
@@ -175,7 +172,6 @@ export class ClientRequest implements TimerOwner {
     this.#route = route;
     this.#build = build;
     this.#request = request;
-    this.#builtFor = route.point;
     const [path] = route.paths;
     if (path !== undefined) this.#take(path);
   }
@@ -233,9 +229,18 @@ export class ClientRequest implements TimerOwner {
     });
   }
 
-  /** CANCEL to whoever has the request now; it may only follow a provisional (RFC 3261 §9.1). */
+  /**
+   * CANCEL to whoever has the request now; no further target. The caller waits for a provisional first (RFC 3261 §9.1); if that
+   * was another target's than the present one, the CANCEL waits here for its own.
+   */
   cancel(headers: readonly Header[]): void {
+    this.settle();
     if (this.#path === undefined) return;
+    if (this.#attempt !== undefined && !this.#heard) {
+      this.#heldCancel = headers;
+      return;
+    }
+    this.#heldCancel = undefined;
     this.#parts.transactions.startClient(cancelFor(this.#request, headers), this.#path.flow, DEAF);
   }
 
@@ -275,6 +280,7 @@ export class ClientRequest implements TimerOwner {
       this.#overUdp = undefined; // the same server would say the same
       if (this.#tryNext("503")) return;
     }
+    if (status < 200 && this.#heldCancel !== undefined) this.cancel(this.#heldCancel);
     this.#user.onResponse(response, from);
   }
 
@@ -310,7 +316,6 @@ export class ClientRequest implements TimerOwner {
 
   #tryNext(because: string): boolean {
     if (this.#settled || !this.#advance(because) || this.#path === undefined) return false;
-    this.#user.onNextTarget?.();
     this.#try(this.#path);
     return true;
   }
@@ -323,13 +328,9 @@ export class ClientRequest implements TimerOwner {
     if (path === undefined) return false;
     if (shell.clock.nowMs() - this.#beganMs > TRYING_T1S * shell.timing.t1Ms) return false;
     const branch = shell.ids.branch();
-    if (path.point === this.#builtFor) this.#request = sentFrom(this.#request, path.point, branch);
-    else {
-      const made = this.#build(path.point, branch);
-      if (!made.ok) return false;
-      this.#request = made.value;
-      this.#builtFor = path.point;
-    }
+    const made = this.#build(path.point, branch);
+    if (!made.ok) return false;
+    this.#request = made.value;
     this.#overUdp = undefined;
     if (overUdp !== undefined) this.#path = overUdp;
     else {

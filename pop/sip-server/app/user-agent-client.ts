@@ -137,9 +137,18 @@ export class UserAgentClient {
       const callId = ids.callId();
       const fromTag = ids.tag();
       const cseq = Math.floor(clock.unixMs() / 2_000) & 0x7ff_ffff;
-      const prepared = this.#requests.prepare(located.value, (point, branch) =>
-        newRequest(draft, { point, branch, callId, fromTag, cseq }),
-      );
+      let first: SipRequest | undefined;
+      const prepared = this.#requests.prepare(located.value, (point, branch) => {
+        const made = newRequest(first === undefined ? draft : sameParties(draft, first), {
+          point,
+          branch,
+          callId,
+          fromTag,
+          cseq,
+        });
+        if (made.ok) first ??= made.value;
+        return made;
+      });
       if (!prepared.ok) {
         this.#nok(link, command.id, prepared.failure.reason);
         return;
@@ -558,6 +567,12 @@ interface ClientCallUser {
   endFork(entry: DialogEntry, call: ClientCall): void;
 }
 
+/** From and To as the first target got them, also when the next one is reached from another address of ours. RFC 3263 §4.3. */
+const sameParties = (draft: RequestDraft, { headers }: SipRequest): RequestDraft => ({
+  ...draft,
+  headers: [...headers.filter(({ key }) => key === "from" || key === "to"), ...draft.headers],
+});
+
 /** One request an application sent, until its final response (and, for an INVITE, the copies and forks of it). */
 class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldRequest {
   readonly transactionId: string;
@@ -850,10 +865,6 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
     this.#deliver(response, from, entry.dialog.id);
     if (!this.link.open) this.expectOwner();
-  }
-
-  onNextTarget(): void {
-    this.cancel({ kind: "next-target" });
   }
 
   /** A target we had given up answers with 2xx: as another fork would. §13.2.2.4. */

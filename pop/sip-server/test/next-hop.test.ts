@@ -296,6 +296,25 @@ test("every target is silent: 408 after the last one's Timer B", () => {
   assert.equal(stage.endpoint.facts.timers, 0);
 });
 
+test("the next target is reached over another transport: its Contact says so, From and To stay", () => {
+  const stage = new Stage(`
+    _sip._udp.a.example SRV 0 0 5060 h.a.example
+    _sip._tcp.a.example SRV 0 0 5062 h.a.example
+    h.a.example A 192.0.2.7`);
+  const first: SipRequest[] = [];
+  stage.targets.set("udp 192.0.2.7:5060", ({ request }) => first.push(request));
+  stage.targets.set("tcp 192.0.2.7:5062", says(486));
+  stage.call("sip:bob@a.example");
+  stage.runFor(AFTER_MS + 200);
+  assert.equal(stage.heard, "486");
+  const [before] = first;
+  const [after] = stage.requestsTo("tcp 192.0.2.7:5062");
+  assert.ok(before && after);
+  for (const key of ["from", "to", "call-id", "cseq"]) assert.equal(headerValue(after, key), headerValue(before, key));
+  assert.equal(headerValue(before, "contact"), `<sip:${US}:5060>`);
+  assert.equal(headerValue(after, "contact"), `<sip:${US}:5060;transport=tcp>`);
+});
+
 test("a CANCEL before anybody has answered waits for the present target, and no other is called", () => {
   const stage = new Stage();
   const rings =

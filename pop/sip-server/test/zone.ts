@@ -14,6 +14,10 @@ export class Zone {
   readonly asked: string[] = [];
 
   constructor(text: string) {
+    this.read(text);
+  }
+
+  read(text: string): void {
     for (const line of text.split("\n")) {
       const [name = "", ...rest] = line.trim().split(/\s+/);
       if (name === "") continue;

@@ -16,8 +16,6 @@ export type CancellationState =
 export type CancellationInput =
   | { readonly kind: "asked"; readonly headers: readonly Header[] }
   | { readonly kind: "provisional" }
-  /** The INVITE went to somebody else, who has not answered yet. RFC 3263 §4.3. */
-  | { readonly kind: "next-target" }
   | { readonly kind: "final"; readonly success: boolean }
   | { readonly kind: "timer" };
 
@@ -44,8 +42,6 @@ export function step(timing: Timing, state: CancellationState, input: Cancellati
       return state.name === "unasked" && !state.provisional
         ? { state: { name: "unasked", provisional: true }, effects: [] }
         : stay(state);
-    case "next-target":
-      return state.name === "unasked" ? { state: UNASKED, effects: [] } : stay(state);
     case "final": {
       const asked = state.name === "held" || state.name === "sent";
       const effects: CancellationEffect[] = state.name === "sent" ? [{ kind: "stop-timer" }] : [];

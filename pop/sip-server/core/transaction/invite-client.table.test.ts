@@ -14,6 +14,7 @@ calling      + 486              -> completed    : stop A, stop B, send ACK, star
 calling      + timer A          -> calling      : send INVITE again, start A 1000
 calling      + timer B          -> terminated   : stop A, failed timeout
 calling      + broken           -> terminated   : stop A, stop B, failed transport
+calling      + hush             -> calling      : stop A
 proceeding   + 180              -> proceeding   : deliver 180
 proceeding   + 200              -> accepted     : start M 32000, deliver 200
 proceeding   + 486              -> completed    : send ACK, start D 32000, deliver 486
@@ -47,6 +48,7 @@ const inputs: [string, InviteClientInput][] = [
     { kind: "timer", timer },
   ]),
   ["broken", { kind: "transport-failed" }],
+  ["hush", { kind: "hush" }],
 ];
 const table = (reliable: boolean) =>
   tableOf(states, inputs, (state, input) => step({ timing: DEFAULT_TIMING, reliable }, state, input));
