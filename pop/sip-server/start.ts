@@ -11,14 +11,16 @@ import { openDigest } from "./adapters/credentials-file.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
 import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
+import { openLoopProbe } from "./adapters/loop-probe.ts";
 import { openNameService } from "./adapters/name-service.ts";
 import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
-import { Endpoint } from "./app/endpoint.ts";
+import { Endpoint, type GuardSettings } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import { handlerOf } from "./core/drachtio/request-handler.ts";
 import type { ListenPoint } from "./core/flow.ts";
+import { GUARD_LIMITS } from "./core/guard/limits.ts";
 import {
   ADMIN_LIMITS,
   DNS_CLIENT_LIMITS,
@@ -66,6 +68,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       transactionsMax: config.transactionsMax,
       dialogsMax: config.dialogsMax,
       sessionTimer: config.sessionTimer,
+      ...(config.guard.enabled ? { guard: guardOf(config.guard) } : {}),
+      overload: config.overload,
       limits: {
         ...USER_AGENT_LIMITS,
         pendingMax: config.pendingRequestsMax,
@@ -110,6 +114,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     closers.push(async () => opener.certificates.stop());
     for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
     await opener.certificates.start(config.certificatePollMs);
+    const probe = openLoopProbe(config.overload.probeMs, (seen) => endpoint.onLoopProbe(seen));
+    closers.push(async () => probe.stop());
     const http = await openHttp(config.http, endpoint, opener.certificates);
     closers.push(() => http.stop());
     const listener = await openAdmin(admin, endpoint, adminLimits);
@@ -160,6 +166,35 @@ function readAdminTls(tls: NonNullable<SipServerConfig["admin"]["tls"]>): AdminT
       caFile !== undefined && clientCertificates === "required"
         ? readSecretFile("admin.tls.caFile", caFile)
         : undefined,
+  };
+}
+
+function guardOf(config: SipServerConfig["guard"]): GuardSettings {
+  const { trusted, sourcesMax, banPoints, pointMs, banMs, banMsMax, bansMax } = config;
+  return {
+    trusted,
+    limits: {
+      ...GUARD_LIMITS,
+      strangers: {
+        newPerSecond: config.strangerNewPerSecond,
+        newBurst: config.strangerNewBurst,
+        goingOnPerSecond: config.strangerGoingOnPerSecond,
+        goingOnBurst: config.strangerGoingOnBurst,
+      },
+      trusted: {
+        newPerSecond: config.trustedNewPerSecond,
+        newBurst: config.trustedNewBurst,
+        goingOnPerSecond: config.trustedGoingOnPerSecond,
+        goingOnBurst: config.trustedGoingOnBurst,
+      },
+      sourcesMax,
+      banPoints,
+      pointMs,
+      banMs,
+      banMsMax,
+      bansMax,
+      scanners: config.scanners ?? GUARD_LIMITS.scanners,
+    },
   };
 }
 

@@ -26,6 +26,9 @@ export function serveFrames(
     get busy() {
       return isFull;
     },
+    get backlogBytes() {
+      return writer.backlogBytes;
+    },
     send(payload, urgency) {
       if (isClosing || socket.destroyed || !socket.writable) return;
       const { backlogBytes } = writer;

@@ -1,10 +1,11 @@
-// What operators read: health, metrics, traces. What they may ask for: certificates read again.
+// What operators read: health, metrics, traces. What they may ask for: certificates read again, sources banned.
 
 import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Buckets, Observable } from "../boundary/observable.ts";
 import type { Certificates } from "./certificates.ts";
+import { answerBans } from "./http-bans.ts";
 import { registerTransportMetrics } from "./transport-metrics.ts";
 
 export interface HttpListener {
@@ -34,6 +35,11 @@ export function openHttp(
         json(kept ? 422 : 200, { listeners });
       });
       return;
+    }
+    if (url.pathname === "/bans") {
+      request.resume();
+      const { status, value } = answerBans(endpoint.bans, request, url);
+      return json(status, value);
     }
     if (request.method !== "GET") return json(405, { error: "GET only" });
     switch (url.pathname) {
@@ -95,6 +101,8 @@ const COUNTERS: readonly (readonly [name: string, metric: string, help: string, 
   ["name_failures", "sip_name_failures_total", "Questions to name servers without an answer", ["because"]],
   ["switched_to_tcp", "sip_switched_to_tcp_total", "Requests too long for UDP", []],
   ["responses_rerouted", "sip_responses_rerouted_total", "Responses sent elsewhere, their connection being gone", []],
+  ["bans", "sip_bans_total", "Sources banned for what they did", []],
+  ["requests_shed", "sip_requests_shed_total", "New requests answered 503 by overload control", ["method"]],
   ["internal_errors", "sip_internal_errors_total", "Bugs of ours, survived: see the log", ["input"]],
   ["handler_failures", "sip_request_handler_failures_total", "Requests no handler could be found for", ["because"]],
   ["frames_refused", "sip_admin_frames_refused_total", "Frames of applications refused", ["verdict"]],
@@ -178,6 +186,14 @@ function metricsOf(endpoint: Observable): Registry {
     collect() {
       this.set(delay.percentile(99) / 1e9);
       delay.reset();
+    },
+  });
+  new Gauge({
+    name: "sip_new_requests_per_second_max",
+    help: "What overload control lets in; +Inf: all",
+    registers: [registry],
+    collect() {
+      this.set(endpoint.newPerSecondMax ?? Number.POSITIVE_INFINITY);
     },
   });
   collectDefaultMetrics({ register: registry });

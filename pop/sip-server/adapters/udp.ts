@@ -38,7 +38,7 @@ class Udp implements SipTransport {
     }
     socket.on("error", () => {}); // an ICMP error concerns one datagram, not the socket
     socket.on("message", (bytes, remote) => {
-      if (!receiver.admits(remote.address)) return;
+      if (!receiver.admits(remote.address, bytes)) return;
       const { address, port } = remote;
       receiver.onMessage(
         bytes.toString("latin1"),

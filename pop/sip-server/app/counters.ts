@@ -2,31 +2,45 @@
 
 import { METHOD_LABELS } from "./message-counts.ts";
 
+/** One count, to be raised in place: for what happens too often to look up its name. */
+export interface Tally {
+  count: number;
+}
+
 export class Counters {
-  readonly #values = new Map<string, number>();
+  readonly #values = new Map<string, Tally>();
+
+  tally(name: string, label = ""): Tally {
+    const key = label === "" ? name : `${name}|${label}`;
+    let tally = this.#values.get(key);
+    if (tally === undefined) {
+      tally = { count: 0 };
+      this.#values.set(key, tally);
+    }
+    return tally;
+  }
 
   /** @param label as on the metrics page: `method="INVITE",direction="in"` */
   add(name: string, label = "", count = 1): void {
-    const key = label === "" ? name : `${name}|${label}`;
-    this.#values.set(key, (this.#values.get(key) ?? 0) + count);
+    this.tally(name, label).count += count;
   }
 
   get(name: string, label = ""): number {
-    return this.#values.get(label === "" ? name : `${name}|${label}`) ?? 0;
+    return this.#values.get(label === "" ? name : `${name}|${label}`)?.count ?? 0;
   }
 
   /** The sum over all labels of a name. */
   total(name: string): number {
     let sum = 0;
-    for (const [key, value] of this.#values) if (key === name || key.startsWith(`${name}|`)) sum += value;
+    for (const [key, { count }] of this.#values) if (key === name || key.startsWith(`${name}|`)) sum += count;
     return sum;
   }
 
   /** Each label and its count. */
   *of(name: string): Iterable<readonly [string, number]> {
-    for (const [key, value] of this.#values) {
-      if (key === name) yield ["", value];
-      else if (key.startsWith(`${name}|`)) yield [key.slice(name.length + 1), value];
+    for (const [key, { count }] of this.#values) {
+      if (key === name) yield ["", count];
+      else if (key.startsWith(`${name}|`)) yield [key.slice(name.length + 1), count];
     }
   }
 }

@@ -8,37 +8,42 @@ import type { ApplicationHost, ApplicationLink } from "../boundary/application-l
 import type { Ids } from "../boundary/ids.ts";
 import type { MessageTap } from "../boundary/message-tap.ts";
 import type { NameService } from "../boundary/name-service.ts";
-import type { Observable } from "../boundary/observable.ts";
+import type { BanAdmin, Observable } from "../boundary/observable.ts";
 import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import type { RequestHandler } from "../core/drachtio/request-handler.ts";
 import { defaultPort, type Flow, isNamed, isWebSocket, type ListenPoint } from "../core/flow.ts";
+import { type GuardLimits, POINTS } from "../core/guard/limits.ts";
 import type { HandlerLimits, NextHopLimits, ProxyLimits, UserAgentLimits } from "../core/limits.ts";
-import { refusalText } from "../core/message/build.ts";
+import { refusalText, responseTo } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
-import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
+import { hasHeader, header, type SipMessage, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { parameter, splitList } from "../core/message/parameters.ts";
 import { type ParseLimits, parseMessage } from "../core/message/parse.ts";
 import { serialise } from "../core/message/serialise.ts";
 import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
+import { OVERLOAD_LIMITS, type OverloadLimits } from "../core/overload/new-request-rate.ts";
 import { isMarkedBranch } from "../core/proxy/loop.ts";
 import type { EndpointRecord, RecordUnusable } from "../core/record/record.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
+import { responseFlow } from "../core/user-agent/response-flow.ts";
 import { Applications, FailedAttempts, isSameSecret } from "./applications.ts";
 import { CallRecords, type RecordShell } from "./call-records.ts";
 import { ClientRequests } from "./client-requests.ts";
-import { Counters } from "./counters.ts";
+import { Counters, methodLabel } from "./counters.ts";
 import { DialogStore } from "./dialog-store.ts";
 import { DialogUsages } from "./dialog-usages.ts";
 import { DigestGuards } from "./digest-guards.ts";
+import { Guard } from "./guard.ts";
 import type { Latency } from "./latency.ts";
 import { MessageCounts } from "./message-counts.ts";
 import { NextHops } from "./next-hops.ts";
 import { Orphans } from "./orphans.ts";
+import { Overload } from "./overload.ts";
 import { type Owner, Owners } from "./owners.ts";
 import { applicationObserver, type ProxyCommand, ProxyLayer } from "./proxy.ts";
 import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./request-gate.ts";
@@ -68,6 +73,9 @@ export interface EndpointSettings {
   readonly dialogsMax: number;
   readonly limits: UserAgentLimits;
   readonly sessionTimer: SessionTimerPolicy;
+  /** Rates, points and bans by source; every source gets through when left out. */
+  readonly guard?: GuardSettings;
+  readonly overload?: OverloadLimits;
   /** Open to all when left out. */
   readonly access?: AccessSettings;
   readonly proxy: ProxyLimits;
@@ -75,6 +83,12 @@ export interface EndpointSettings {
   readonly handlerLimits: HandlerLimits;
   /** Whether call records are made for applications that route them. */
   readonly records: boolean;
+}
+
+export interface GuardSettings {
+  readonly limits: GuardLimits;
+  /** Addresses and prefixes, besides those that applications tell. */
+  readonly trusted: readonly string[];
 }
 
 export interface EndpointParts {
@@ -110,6 +124,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #proxy: ProxyLayer;
   readonly #routing: RequestRouting;
   readonly #failedAttempts = new FailedAttempts();
+  readonly #guard: Guard | undefined;
+  readonly #overload: Overload;
+  readonly #configured: BlockList;
+  /** Named by applications; undefined until one has. */
+  #told: BlockList | undefined;
   #sources: BlockList | undefined;
   /** What the list said of an address: it looks at every entry each time. */
   readonly #admitted = new Map<string, boolean>();
@@ -124,6 +143,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.trace = new WireTrace(settings.trace);
     this.wheel = new TimerWheel(clock, parts.alarm, (error) => this.#onBug("timer", error));
     if (settings.trustedSources === "told") this.#sources = new BlockList();
+    this.#configured = blockOf(settings.guard?.trusted ?? []) ?? new BlockList();
+    if (settings.guard !== undefined)
+      this.#guard = new Guard(settings.guard.limits, clock, this.counters, (address) => this.#isTrusted(address));
+    this.#overload = new Overload(settings.overload ?? OVERLOAD_LIMITS);
     this.#shell = {
       clock,
       timing: timingFrom(settings.t1Ms),
@@ -139,6 +162,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       textOf: (message) => this.#textOf(message),
       records: settings.records ? new CallRecords(this.#recordShell()) : undefined,
       admits: (address) => this.admits(address),
+      credentialsRefused: (request, from) => {
+        if (hasHeader(request, "authorization") || hasHeader(request, "proxy-authorization"))
+          this.#guard?.penalise(from.address, POINTS.credentials);
+      },
       timeOfDay: () => this.#timeOfDay(),
     };
     const shell = this.#shell;
@@ -257,9 +284,20 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   // What transports tell us.
 
-  admits(address: string): boolean {
-    const sources = this.#sources;
-    if (sources === undefined) return true;
+  admits(address: string, datagram?: Uint8Array): boolean {
+    if (this.#sources !== undefined && !this.#isKnownSource(this.#sources, address)) return false;
+    const guard = this.#guard;
+    if (guard === undefined) return true;
+    return datagram === undefined ? guard.admitsSource(address) : guard.admits(address, datagram);
+  }
+
+  /** What the guard gives a larger budget, and never bans by itself. */
+  #isTrusted(address: string): boolean {
+    const family = address.includes(":") ? "ipv6" : "ipv4";
+    return this.#configured.check(address, family) || this.#told?.check(address, family) === true;
+  }
+
+  #isKnownSource(sources: BlockList, address: string): boolean {
     let admitted = this.#admitted.get(address);
     if (admitted === undefined) {
       admitted = sources.check(address, address.includes(":") ? "ipv6" : "ipv4");
@@ -319,6 +357,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #onMessage(text: string, from: Flow, point: ListenPoint): void {
+    if (this.#isDropped(text, from)) return;
     if (text.length < 5 && text.trim() === "") return; // CRLF keep-alive: RFC 5626 §3.5.1, nothing is owed over UDP
     const parsed = parseMessage(text, this.#parts.settings.parse);
     const { tap } = this.#parts;
@@ -326,6 +365,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (!parsed.ok) this.#onMalformed(parsed.failure, from, point);
     else if (parsed.value.kind === "request") this.#onRequest(parsed.value, from, point);
     else this.#onResponse(parsed.value, from);
+  }
+
+  /** Before anything is parsed. A datagram has paid for its look already, before it became a text. */
+  #isDropped(text: string, from: Flow): boolean {
+    const guard = this.#guard;
+    if (guard === undefined) return false;
+    if (from.transport !== "udp" && !guard.admits(from.address, text)) return true;
+    return guard.isScanner(from.address, text);
   }
 
   #onRequest(arrived: SipRequest, from: Flow, point: ListenPoint): void {
@@ -336,7 +383,42 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (again) this.counters.add("retransmissions", 'direction="in"');
     this.#note(request, "in", from, request.sizeBytes, again);
     if (known !== undefined) known.receive(request);
+    else if (isNew(request) && !this.#overload.admits(this.#parts.clock.nowMs())) this.#shed(request, from);
     else if (!this.#proxy.passes(request, from, point)) this.#server.onRequest(request, from, point);
+  }
+
+  /** Overload: RFC 3261 §21.5.4, RFC 5390. Stateless: what is refused must cost next to nothing; a copy gets a copy of the answer. */
+  #shed(request: SipRequest, from: Flow): void {
+    this.counters.add("requests_shed", `method="${methodLabel(request.method)}"`);
+    const spread = spreadOf(request.callId);
+    const response = responseTo(request, {
+      status: 503,
+      toTag: `shed-${spread.toString(36)}`,
+      // Not all at once: between five and fourteen seconds.
+      headers: [header("Retry-After", "retry-after", String(5 + (spread % 10)))],
+    });
+    this.#send(response, responseFlow(request, from), false, () => {});
+  }
+
+  /** How late the event loop is, several times a second. */
+  onLoopProbe(seen: { readonly intervalMs: number; readonly delayMs: number; readonly utilization: number }): void {
+    let backlogBytes = 0;
+    for (const link of this.#applications.links) backlogBytes = Math.max(backlogBytes, link.backlogBytes ?? 0);
+    if (!this.#overload.onProbe({ ...seen, backlogBytes })) return;
+    const { rate } = this.#overload;
+    if (rate.name === "limited")
+      this.#parts.log.warn("sip-server.overloaded", { ...seen, backlogBytes, newPerSecondMax: rate.perSecond });
+    else this.#parts.log.info("sip-server.recovered", seen);
+  }
+
+  /** New requests per second that overload lets in; undefined: all of them. */
+  get newPerSecondMax(): number | undefined {
+    const { rate } = this.#overload;
+    return rate.name === "limited" ? rate.perSecond : undefined;
+  }
+
+  get bans(): BanAdmin {
+    return this.#guard ?? NO_BANS;
   }
 
   #onResponse(response: SipResponse, from: Flow): void {
@@ -359,6 +441,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #onMalformed(fault: Malformed, from: Flow, point: ListenPoint): void {
+    this.#guard?.penalise(from.address, POINTS.malformed);
     const answered = fault.answer === undefined ? "no" : "yes";
     this.counters.add("malformed", `fault="${fault.fault}",answered="${answered}"`);
     this.#parts.log.debug("sip.malformed", { fault: fault.fault, detail: fault.detail, peer: from.address });
@@ -541,6 +624,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       this.#sources = blockOf(all);
       this.#admitted.clear();
     }
+    this.#told = blockOf(all);
+    this.#guard?.reclassify();
     link.send(report.done(id, commandId));
   }
 
@@ -607,6 +692,18 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     return `${this.#secondText}.${String(Math.floor(unixMs) % 1_000).padStart(3, "0")}000`;
   }
 }
+
+/** Outside any dialog, and no part of something that has begun. */
+const isNew = ({ method, toTag }: SipRequest): boolean => toTag === "" && method !== "ACK" && method !== "CANCEL";
+
+/** Some number, the same for every copy of a request. */
+function spreadOf(text: string): number {
+  let spread = 0;
+  for (let at = 0; at < text.length; at++) spread = (Math.imul(spread, 31) + text.charCodeAt(at)) >>> 0;
+  return spread;
+}
+
+const NO_BANS: BanAdmin = { ban: () => {}, unban: () => false, list: () => [] };
 
 /** The request with its first Via saying where it came from. RFC 3261 §18.2.1, RFC 3581 §4. */
 function stamped(request: SipRequest, from: Flow): SipRequest {

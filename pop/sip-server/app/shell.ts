@@ -4,7 +4,7 @@ import type { Clock } from "../../../kernel/time.ts";
 import type { Ids } from "../boundary/ids.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import type { UserAgentLimits } from "../core/limits.ts";
-import type { SipMessage } from "../core/message/message.ts";
+import type { SipMessage, SipRequest } from "../core/message/message.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import type { Timing } from "../core/transaction/timing.ts";
 import type { CallRecords } from "./call-records.ts";
@@ -31,6 +31,8 @@ export interface Shell {
   textOf(message: SipMessage): string;
   /** Whether we look at anything from this address. */
   admits(address: string): boolean;
+  /** A request was refused for want of better credentials: guessing has a price. */
+  credentialsRefused(request: SipRequest, from: Flow): void;
   /** UTC, HH:MM:SS.uuuuuu: as the drachtio protocol writes it. */
   timeOfDay(): string;
 }

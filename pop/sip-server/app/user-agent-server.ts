@@ -351,6 +351,7 @@ export class UserAgentServer {
     const { draft } = command;
     const { request, point } = pending.facts;
     const { status } = draft;
+    if (status === 401 || status === 403 || status === 407) this.#shell.credentialsRefused(request, pending.facts.from);
     const isReliable = pending.isInvite && status > 100 && status < 200 && listsToken(draft, "require", "100rel");
     if (isReliable && !listsToken(request, "supported", "100rel") && !listsToken(request, "require", "100rel")) {
       this.#nok(link, command.id, "Remote endpoint does not support 100rel");
@@ -709,6 +710,7 @@ export class UserAgentServer {
     headers: readonly Header[] = [],
     toTag = this.#shell.ids.tag(),
   ): void {
+    if (status === 401 || status === 407) this.#shell.credentialsRefused(request, from);
     const response = responseTo(request, {
       status,
       toTag,

@@ -9,6 +9,8 @@ export interface ApplicationLink {
   readonly open: boolean;
   /** It reads more slowly than it is told: new work goes to others. */
   readonly busy: boolean;
+  /** Said and not yet gone; left out where it is never much. */
+  readonly backlogBytes?: number;
   /** @param payload bytes as latin-1, unframed */
   send(payload: string, urgency?: Urgency): void;
   /** After what was sent has left. */

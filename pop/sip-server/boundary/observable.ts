@@ -1,4 +1,5 @@
 import type { ListenPoint, TransportName } from "../core/flow.ts";
+import type { BanView } from "../core/guard/source-guard.ts";
 import type { TraceLine } from "../core/trace/wire-trace.ts";
 
 /** What operators may look at. */
@@ -13,7 +14,18 @@ export interface Observable {
   readonly answering: Buckets;
   /** Connections now; undefined where there are none to count (UDP). */
   listeners(): Iterable<{ readonly point: ListenPoint; readonly connections: number | undefined }>;
+  readonly bans: BanAdmin;
+  /** New requests per second that overload lets in; undefined: all of them. */
+  readonly newPerSecondMax: number | undefined;
   readonly trace: { of(callId: string): readonly TraceLine[] | undefined };
+}
+
+/** Whom the listeners do not hear. */
+export interface BanAdmin {
+  ban(address: string, forMs: number): void;
+  /** False: it was not banned. */
+  unban(address: string): boolean;
+  list(): readonly BanView[];
 }
 
 /** Of one direction, transport, method and status; status 0 is a request. */

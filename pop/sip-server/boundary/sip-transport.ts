@@ -17,8 +17,11 @@ export interface SipTransport {
 
 /** What a transport tells the endpoint. */
 export interface SipReceiver {
-  /** Whether we look at anything from this address; false counts the drop. */
-  admits(address: string): boolean;
+  /**
+   * Whether we look at anything from this address; false counts the drop.
+   * @param datagram what has arrived: it takes from its source's budget. A stream's messages do so in `onMessage`.
+   */
+  admits(address: string, datagram?: Uint8Array): boolean;
   /** One datagram, or one message cut from a stream; bytes as latin-1. */
   onMessage(text: string, from: Flow, point: ListenPoint): void;
   /** The headers of a message whose end cannot be known: it may be answered 400 (RFC 3261 §20.14) before its connection ends. */

@@ -40,6 +40,8 @@ const TlsSchema = z
     error: "needed when peers show certificates: the CAs of the system would let the whole web in",
   });
 
+const perSecond = z.int().min(1).max(10_000_000);
+
 const ListenSchema = z
   .strictObject({
     transport: z.enum(["udp", "tcp", "tls", "ws", "wss"]),
@@ -218,6 +220,47 @@ export const SipServerConfigSchema = z
       .prefault({}),
     /** BYEs per second to dialogs whose application is gone for good. */
     orphanByesPerSecond: z.int().min(1).max(10_000).default(200),
+    /** Budgets by source address (IPv6: by /64), before anything is parsed. */
+    guard: z
+      .strictObject({
+        enabled: z.boolean().default(true),
+        /** Addresses and prefixes with the larger budget, never banned by themselves; besides them those that applications tell. */
+        trusted: z.array(prefix).max(4_096).default(["127.0.0.0/8", "::1"]),
+        strangerNewPerSecond: perSecond.default(50),
+        strangerNewBurst: perSecond.default(200),
+        strangerGoingOnPerSecond: perSecond.default(500),
+        strangerGoingOnBurst: perSecond.default(2_000),
+        trustedNewPerSecond: perSecond.default(2_000),
+        trustedNewBurst: perSecond.default(8_000),
+        trustedGoingOnPerSecond: perSecond.default(20_000),
+        trustedGoingOnBurst: perSecond.default(80_000),
+        sourcesMax: z.int().min(100).max(1_000_000).default(20_000),
+        /** Points (a message that cannot be read 1, credentials refused 2) until a source is banned; one is forgotten per pointMs. */
+        banPoints: z.int().min(2).max(10_000).default(20),
+        pointMs: z.int().min(100).max(3_600_000).default(10_000),
+        /** The first ban; each further one lasts twice as long. */
+        banMs: z.int().min(1_000).max(86_400_000).default(60_000),
+        banMsMax: z.int().min(1_000).max(2_592_000_000).default(86_400_000),
+        bansMax: z.int().min(10).max(1_000_000).default(10_000),
+        /** Parts of User-Agent, Server or From; default: the well-known tools. */
+        scanners: z.array(z.string().min(3).max(64)).max(256).optional(),
+      })
+      .prefault({}),
+    /** When the event loop is late, new requests get 503 first. */
+    overload: z
+      .strictObject({
+        delayHighMs: z.int().min(5).max(10_000).default(100),
+        delayLowMs: z.int().min(1).max(10_000).default(30),
+        utilizationHigh: z.number().min(0.1).max(1).default(0.98),
+        utilizationLow: z.number().min(0.05).max(1).default(0.93),
+        backlogBytesHigh: z.int().min(65_536).max(1_073_741_824).default(8_388_608),
+        probeMs: z.int().min(50).max(10_000).default(250),
+        newPerSecondMin: z.int().min(1).max(1_000).default(2),
+      })
+      .refine((o) => o.delayLowMs < o.delayHighMs && o.utilizationLow < o.utilizationHigh, {
+        error: "the lower bounds must be below the higher ones",
+      })
+      .prefault({}),
     /** How long what an application that has lost its connection must answer waits for it to come back. */
     returnWaitMs: z.int().min(0).max(16_000).default(4_000),
   })
