@@ -867,12 +867,16 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     if (!this.link.open) this.expectOwner();
   }
 
-  /** A target we had given up answers with 2xx: as another fork would. §13.2.2.4. */
+  /** A target we had given up answers with 2xx: as another fork would (§13.2.2.4). Inside a dialog it is the same peer, and its answer. */
   onLateAnswer(response: SipResponse, from: Flow): void {
+    if (this.#inside !== undefined) {
+      this.#outgoing.settle();
+      return this.onResponse(response, from);
+    }
     const known = this.#forks.get(response.toTag);
     if (known !== undefined && this.#repeatAck(known)) return; // a copy of what has been ended already
     const entry = this.#entryFor(response, from);
-    if (entry !== undefined && entry !== this.#inside) this.#user.endFork(entry, this);
+    if (entry !== undefined) this.#user.endFork(entry, this);
   }
 
   /** A 2xx that is acknowledged only to be ended. */

@@ -553,6 +553,30 @@ test("inside a dialog: the route's name is resolved, and a dead proxy passed ove
   assert.equal(stage.endpoint.facts.dialogs, 0);
 });
 
+test("inside a dialog: the answer that comes late by the first way is the peer's answer all the same", () => {
+  const stage = new Stage();
+  stage.targets.set(ONE, ({ request }, reply) => {
+    if (request.method === "INVITE") reply(200, ["Record-Route: <sip:carrier.example;transport=udp;lr>"]);
+  });
+  stage.call();
+  stage.runFor(300);
+  const dialogId = stage.application.heard[0]?.dialogId ?? "";
+  stage.application.request("ACK", dialogId);
+  let answers = 0;
+  stage.targets.set(ONE, ({ request }, reply) => {
+    if (request.method === "INVITE" && answers++ === 0) stage.world.after(AFTER_MS + 500, () => reply(200));
+  });
+  stage.application.request("INVITE", dialogId);
+  stage.runFor(AFTER_MS + 700);
+  assert.equal(stage.heard, "200 200");
+  assert.ok(stage.left.includes(`${TWO} INVITE`));
+  stage.application.request("ACK", dialogId);
+  stage.runFor(60_000);
+  assert.equal(stage.heard, "200 200");
+  assert.equal(stage.endpoint.facts.clientCalls, 0);
+  assert.equal(stage.endpoint.facts.dialogs, 1);
+});
+
 test("an ACK to a 2xx goes to the next target when the first cannot be reached", () => {
   const stage = new Stage(`${CARRIER}
     proxy.example A 192.0.2.31
