@@ -53,6 +53,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     verifyCertificates,
   };
   const adminLimits = { ...ADMIN_LIMITS, frameBytesMax: admin.frameBytesMax, connectionsMax: admin.connectionsMax };
+  const reach = openRequestHandlers(handlerTrust, adminLimits, HANDLER_LIMITS);
   // The counters are the endpoint's, which does not exist yet.
   const capture = captureOf(config, log, (reason) => endpoint.counters.add("capture_lost", `reason="${reason}"`));
   const { timeoutMs, attemptsMax, servers } = config.dns;
@@ -101,13 +102,14 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     tap: capture,
     names,
     nextHops: NEXT_HOP_LIMITS,
-    reach: openRequestHandlers(handlerTrust, adminLimits, HANDLER_LIMITS),
+    reach,
   });
   const closers: (() => Promise<void>)[] = [
     async () => capture?.stop(),
     async () => names.stop(),
     async () => stopWatching(),
     () => endpoint.stop(),
+    async () => reach.stop(),
   ];
   try {
     const opener = new Listeners(listenersSettings(config), log, endpoint);

@@ -2,7 +2,7 @@
 
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { HandlerFailure, HandlerQuestion, RequestHandlers } from "../boundary/request-handlers.ts";
@@ -19,11 +19,17 @@ export interface HandlerTrust {
 export function openRequestHandlers(trust: HandlerTrust, frames: AdminLimits, limits: HandlerLimits): RequestHandlers {
   const ca = trust.ca === undefined ? {} : { ca: trust.ca };
   const tls = { ...ca, rejectUnauthorized: trust.verifyCertificates, minVersion: "TLSv1.2" } as const;
+  const sockets = new Set<Socket>();
   let sequence = 0;
   return {
+    stop() {
+      for (const socket of sockets) socket.destroy();
+    },
     dial(to, host) {
       const at = { host: to.host, port: to.port };
       const socket = to.tls ? connectTls({ ...at, ...tls }) : connect(at);
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
       socket.setTimeout(limits.connectTimeoutMs, () => socket.destroy());
       socket.once(to.tls ? "secureConnect" : "connect", () => socket.setTimeout(0));
       return serveFrames(socket, { id: `dialled-${++sequence}`, address: to.host }, host, frames);

@@ -2,7 +2,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { ApplicationLink } from "../boundary/application-link.ts";
-import { AUTHENTICATION_LIMITS } from "../core/limits.ts";
+import { AUTHENTICATION_LIMITS, type AuthenticationLimits } from "../core/limits.ts";
 
 interface Application {
   readonly link: ApplicationLink;
@@ -144,9 +144,9 @@ export function isSameSecret(given: string, secret: string): boolean {
 /** Wrong secrets by the address they came from. Bounded: the oldest address is forgotten. */
 export class FailedAttempts {
   readonly #byAddress = new Map<string, { count: number; sinceMs: number }>();
-  readonly #limits: typeof AUTHENTICATION_LIMITS;
+  readonly #limits: AuthenticationLimits;
 
-  constructor(limits = AUTHENTICATION_LIMITS) {
+  constructor(limits: AuthenticationLimits = AUTHENTICATION_LIMITS) {
     this.#limits = limits;
   }
 

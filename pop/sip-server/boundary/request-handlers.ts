@@ -27,4 +27,6 @@ export interface RequestHandlers {
   dial(to: ApplicationAddress, host: ApplicationHost): ApplicationLink;
   /** The body of the answer. Never rejects. @fails handler.away, handler.unusable */
   ask(question: HandlerQuestion): Promise<Outcome<string, HandlerFailure>>;
+  /** Ends every connection it made. */
+  stop(): void;
 }

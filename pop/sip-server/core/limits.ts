@@ -93,7 +93,14 @@ export const HANDLER_LIMITS: HandlerLimits = {
 };
 
 /** Guessing the secret: so many wrong ones from an address, then it is not heard for a while. */
-export const AUTHENTICATION_LIMITS = { failuresMax: 10, forgetMs: 60_000, addressesMax: 1_000 } as const;
+export interface AuthenticationLimits {
+  readonly failuresMax: number;
+  readonly forgetMs: number;
+  /** Remembered; the oldest is forgotten. */
+  readonly addressesMax: number;
+}
+
+export const AUTHENTICATION_LIMITS: AuthenticationLimits = { failuresMax: 10, forgetMs: 60_000, addressesMax: 1_000 };
 
 export interface UserAgentLimits {
   /** Requests an application has yet to answer. */

@@ -17,6 +17,7 @@ const NO_HANDLERS: RequestHandlers = {
     throw new Error("no request handler is configured");
   },
   ask: async () => fail({ code: "handler.away", detail: "" }),
+  stop: () => {},
 };
 
 /** What an endpoint needs, in simulated time; no name leads anywhere. */
