@@ -92,6 +92,7 @@ scenario("what makes no sense ends the connection, what cannot be sent does not"
     await two.ask("sip|tx-1|\r\nCANCEL sip:a@b SIP/2.0\r\n\r\n"),
     /^NOK\|unable to cancel unknown transaction/,
   );
+  assert.match(await two.ask("sip|tx-1|\r\nINFO sip:a@b SIP/2.0\r\n\r\n"), /^NOK\|transaction id is for CANCEL/);
   assert.equal(await two.ask("ping"), "OK|pong");
   const three = await signedIn(stage);
   three.socket.write("999999999#x");
