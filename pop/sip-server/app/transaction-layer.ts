@@ -259,16 +259,24 @@ export class TransactionLayer {
 }
 
 const roadOf = ({ pointId, address, port, connection }: Flow): string => connection ?? `${pointId}|${address}|${port}`;
+/** What names a request: it finds copies, ACK and CANCEL, and starts the transaction again elsewhere. */
+const NAMING: readonly string[] = ["via", "from", "to", "call-id", "cseq"];
+const nameOnly = (request: SipRequest): SipRequest => ({
+  ...request,
+  headers: request.headers.filter(({ key }) => NAMING.includes(key)),
+  body: "",
+});
 
 abstract class Driver<State extends { readonly name: string }, Input, Effect> implements TimerOwner {
-  readonly request: SipRequest;
+  request: SipRequest;
   readonly flow: Flow;
   protected readonly shell: TransactionShell;
   protected readonly timers: NamedTimers;
   readonly #forget: () => void;
   #current: State | undefined;
   #busy = false;
-  readonly #waiting: Input[] = [];
+  /** Inputs that came while one was worked off: rare, so there is no list until then. */
+  #waiting: Input[] | undefined;
 
   constructor(shell: TransactionShell, request: SipRequest, flow: Flow, forget: () => void) {
     this.shell = shell;
@@ -311,8 +319,15 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
   /** One input, one step, every effect performed: only then the next input. */
   handle(input: Input): void {
     if (this.#current === undefined || this.#current.name === "terminated") return;
-    this.#waiting.push(input);
-    if (!this.#busy) this.#drain();
+    if (this.#busy) {
+      this.#waiting ??= [];
+      this.#waiting.push(input);
+      return;
+    }
+    this.#busy = true;
+    const isLiving = this.#work(input);
+    this.#busy = false;
+    if (isLiving) this.#drain();
   }
 
   protected end(): void {
@@ -320,24 +335,29 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
     this.#forget();
   }
 
+  /** False: it has ended. */
+  #work(input: Input): boolean {
+    if (this.#current === undefined) return false;
+    const { state, effects } = this.next(this.#current, input);
+    this.#current = state;
+    for (const effect of effects) this.perform(effect);
+    if (state.name !== "terminated") return true;
+    this.end();
+    return false;
+  }
+
   #drain(): void {
+    if (this.#waiting === undefined) return;
+    const waiting = this.#waiting;
     this.#busy = true;
-    for (let input = this.#waiting.shift(); input !== undefined; input = this.#waiting.shift()) {
-      if (this.#current === undefined) break;
-      const { state, effects } = this.next(this.#current, input);
-      this.#current = state;
-      for (const effect of effects) this.perform(effect);
-      if (state.name === "terminated") {
-        this.end();
-        break;
-      }
-    }
+    for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) if (!this.#work(input)) break;
     this.#busy = false;
+    this.#waiting = undefined;
   }
 
   protected dispose(): void {
     this.#current = undefined;
-    this.#waiting.length = 0;
+    this.#waiting = undefined;
     this.end();
   }
 }
@@ -449,6 +469,8 @@ class Server<State extends { readonly name: string }>
 
   respond(response: SipResponse): void {
     this.handle({ kind: "respond", response });
+    // What lingers for 32 s is most of what a busy server holds.
+    if (response.status >= 200 && this.request.headers.length > NAMING.length) this.request = nameOnly(this.request);
   }
 
   receive(request: SipRequest): void {

@@ -1,7 +1,7 @@
 // The last messages of the last calls, summarised: what a person needs to draw the ladder. No numbers dialled, no bodies.
 
 import type { Flow } from "../flow.ts";
-import type { SipMessage } from "../message/message.ts";
+import type { CSeq, SipMessage } from "../message/message.ts";
 import { withoutUser } from "../message/uri.ts";
 
 export interface TraceLine {
@@ -19,11 +19,27 @@ export interface TraceLine {
   readonly body: boolean;
 }
 
+/** A line as it is kept: what is there anyway. Most are never looked at, so texts are made when one is. */
+interface Kept {
+  readonly unixMs: number;
+  readonly direction: "in" | "out";
+  readonly flow: Flow;
+  /** 0: a request. */
+  readonly status: number;
+  /** The method, or the reason phrase. */
+  readonly what: string;
+  readonly uri: string;
+  readonly cseq: CSeq;
+  readonly bytes: number;
+  readonly retransmission: boolean;
+  readonly body: boolean;
+}
+
 /** How the call began, and how it stands: what lies between is forgotten first. */
 interface Ring {
-  readonly first: TraceLine[];
+  readonly first: Kept[];
   /** Written round and round. */
-  readonly last: TraceLine[];
+  readonly last: Kept[];
   /** Where in `last` the next line goes once it is full. */
   next: number;
 }
@@ -58,24 +74,22 @@ export class WireTrace {
       ring = { first: [], last: [], next: 0 };
       this.#rings.set(message.callId, ring);
     }
+    const isRequest = message.kind === "request";
     this.#keep(ring, {
       unixMs: at.unixMs,
       direction,
-      local: flow.pointId,
-      peer: `${flow.address}:${flow.port}`,
-      transport: flow.transport,
-      start:
-        message.kind === "request"
-          ? `${message.method} ${withoutUser(message.uri)}`
-          : `${message.status} ${message.reason}`,
-      cseq: `${message.cseq.number} ${message.cseq.method}`,
+      flow,
+      status: isRequest ? 0 : message.status,
+      what: isRequest ? message.method : message.reason,
+      uri: isRequest ? message.uri : "",
+      cseq: message.cseq,
       bytes: at.bytes,
       retransmission: at.retransmission,
       body: message.body !== "",
     });
   }
 
-  #keep(ring: Ring, line: TraceLine): void {
+  #keep(ring: Ring, line: Kept): void {
     const { linesPerCallMax } = this.limits;
     const firstMax = Math.ceil(linesPerCallMax / 2);
     if (ring.first.length < firstMax) ring.first.push(line);
@@ -90,10 +104,25 @@ export class WireTrace {
   of(callId: string): readonly TraceLine[] | undefined {
     const ring = this.#rings.get(callId);
     if (ring === undefined) return undefined;
-    return [...ring.first, ...ring.last.slice(ring.next), ...ring.last.slice(0, ring.next)];
+    return [...ring.first, ...ring.last.slice(ring.next), ...ring.last.slice(0, ring.next)].map(shown);
   }
 
   get size(): number {
     return this.#rings.size;
   }
+}
+
+function shown({ unixMs, direction, flow, status, what, uri, cseq, bytes, retransmission, body }: Kept): TraceLine {
+  return {
+    unixMs,
+    direction,
+    local: flow.pointId,
+    peer: `${flow.address}:${flow.port}`,
+    transport: flow.transport,
+    start: status === 0 ? `${what} ${withoutUser(uri)}` : `${status} ${what}`,
+    cseq: `${cseq.number} ${cseq.method}`,
+    bytes,
+    retransmission,
+    body,
+  };
 }
