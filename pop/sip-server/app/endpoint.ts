@@ -169,7 +169,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       timeOfDay: () => this.#timeOfDay(),
     };
     const shell = this.#shell;
-    const nextHops = new NextHops({ shell, names: parts.names, limits: parts.nextHops });
+    const nextHops = new NextHops({
+      shell,
+      names: parts.names,
+      limits: parts.nextHops,
+      failed: (error) => this.#onBug("name", error),
+    });
     const responseRoutes = new ResponseRoutes(shell, nextHops);
     this.#nextHops = nextHops;
     this.#shell = shell;
@@ -635,7 +640,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   /** One message that trips over a bug of ours must not take thousands of calls with it. */
-  #onBug(input: "message" | "frame" | "timer", error: unknown): void {
+  #onBug(input: "message" | "frame" | "timer" | "name", error: unknown): void {
     this.counters.add("internal_errors", `input="${input}"`);
     this.#parts.log.error("sip-server.bug", { input, error });
   }

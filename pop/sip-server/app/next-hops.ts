@@ -15,6 +15,8 @@ export interface NextHopParts {
   readonly shell: Shell;
   readonly names: NameService;
   readonly limits: NextHopLimits;
+  /** Told when somebody who waited for a name throws: that bug must not keep the others from their answer. */
+  readonly failed: (error: unknown) => void;
 }
 
 type Found = (targets: readonly Target[]) => void;
@@ -75,7 +77,7 @@ export class NextHops {
 
   /** Answers once, before it returns if the answer is remembered. */
   ask(question: Question, answered: (answer: DnsAnswer) => void): void {
-    const { shell, names, limits } = this.#parts;
+    const { shell, names, limits, failed } = this.#parts;
     const remembered = this.#cache.find(question, shell.clock.nowMs());
     if (remembered?.fresh) {
       answered(remembered.answer);
@@ -91,7 +93,7 @@ export class NextHops {
       answered(remembered?.answer ?? { kind: "failed", because: "busy" });
       return;
     }
-    const asked = new Asked(shell, remembered?.answer, limits.staleAfterMs);
+    const asked = new Asked(shell, failed, remembered?.answer, limits.staleAfterMs);
     this.#asked.set(key, asked);
     asked.wait(answered);
     shell.counters.add("name_questions", `type="${question.type}"`);
@@ -122,13 +124,15 @@ export class NextHops {
 /** One question, and everybody who waits for its answer. */
 class Asked implements TimerOwner {
   readonly #shell: Shell;
+  readonly #failed: (error: unknown) => void;
   readonly #stale: DnsAnswer | undefined;
   readonly #timer: WheelTimer | undefined;
   #waiting: ((answer: DnsAnswer) => void)[] = [];
   #useStale = false;
 
-  constructor(shell: Shell, stale: DnsAnswer | undefined, staleAfterMs: number) {
+  constructor(shell: Shell, failed: (error: unknown) => void, stale: DnsAnswer | undefined, staleAfterMs: number) {
     this.#shell = shell;
+    this.#failed = failed;
     this.#stale = stale;
     if (stale !== undefined) this.#timer = shell.wheel.start(this, "stale", staleAfterMs);
   }
@@ -142,7 +146,12 @@ class Asked implements TimerOwner {
     if (this.#timer !== undefined) this.#shell.wheel.stop(this.#timer);
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const answered of waiting) answered(answer);
+    for (const answered of waiting)
+      try {
+        answered(answer);
+      } catch (error) {
+        this.#failed(error);
+      }
   }
 
   /** The servers take their time, and we have an answer grown old: RFC 8767 §5. */

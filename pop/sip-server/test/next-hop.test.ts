@@ -406,6 +406,18 @@ test("a name that leads nowhere is a 503 of ours, after the echo", () => {
   assert.equal(stage.heard, "503");
 });
 
+test("somebody who trips over its answer does not take it from the others who wait for the same name", () => {
+  const stage = new Stage("");
+  stage.application.onHeard = () => {
+    stage.application.onHeard = () => {};
+    throw new Error("a bug");
+  };
+  for (let call = 0; call < 3; call++) stage.call("sip:bob@nobody.example;transport=udp");
+  stage.runFor(100);
+  assert.equal(stage.heard, "503 503 503");
+  assert.equal(stage.endpoint.counters.get("internal_errors", 'input="name"'), 1);
+});
+
 test("many calls to one name ask one question of each kind; the answers are remembered", () => {
   const stage = new Stage();
   stage.targets.set(ONE, says(486));
