@@ -68,6 +68,21 @@ test("tls and wss need certificates, peers' certificates need a CA, and nothing 
   assert.deepEqual(listen({ transport: "tcp", localNets: ["10.0.0.0/99"] }), ["listen.0.localNets.0"]);
 });
 
+test("request handlers and the TLS port for applications", () => {
+  const tls = { host: "127.0.0.1", port: 1, certFile: "c", keyFile: "k" };
+  const admin = { host: "127.0.0.1", port: 1, secret: "s" };
+  const urls = ["tcp://127.0.0.1:4000", "tls://app.example:4001", "http://app.example/", "https://app.example/x?y=1"];
+  const requestHandlers = urls.map((url) => ({ methods: ["INVITE"], url }));
+  assert.deepEqual(mistakes({ ...good, admin: { ...admin, tls }, requestHandlers, cdrs: true }), []);
+  const required = { ...tls, clientCertificates: "required" };
+  assert.deepEqual(mistakes({ ...good, admin: { ...admin, tls: required } }), ["admin.tls.caFile"]);
+  const bad = ["ftp://a", "tcp://127.0.0.1", "tcp://:1", "nothing"].map((url) => ({ url }));
+  assert.deepEqual(
+    mistakes({ ...good, requestHandlers: bad }),
+    bad.map((_, at) => `requestHandlers.${at}.url`),
+  );
+});
+
 test("the defaults are the limits that tests and simulations run with", () => {
   const parsed = parseConfig(SipServerConfigSchema, good);
   assert.ok(parsed.ok);

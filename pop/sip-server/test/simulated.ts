@@ -125,8 +125,8 @@ export class SimulatedHost {
 
   /** Nothing is left over: no transaction, dialog, timer or request. */
   get isIdle(): boolean {
-    const { transactions, dialogs, timers, pendingRequests, clientCalls } = this.endpoint.facts;
-    return transactions + dialogs + timers + pendingRequests + clientCalls === 0;
+    const { transactions, dialogs, timers, pendingRequests, clientCalls, proxiedRequests } = this.endpoint.facts;
+    return transactions + dialogs + timers + pendingRequests + clientCalls + proxiedRequests === 0;
   }
 }
 
