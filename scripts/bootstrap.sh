@@ -38,6 +38,7 @@ sipp|sip-tester|-|plays the carrier and the phones in demo, tests and capacity r
 sngrep|sngrep|-|reads what the sip-server sends to a capture collector, in its test
 espeak-ng|espeak-ng|-|speaks the prompts that are written as text
 openssl|openssl|-|makes the development certificates
+baresip|baresip-core|-|the softphone that calls over TLS in tests
 setpriv|util-linux|-|ends every process of ours when the one that started it dies
 TABLE
   # npm's `node` package brings Node 24; something must run npm before it is there.

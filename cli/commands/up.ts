@@ -92,7 +92,11 @@ Exit: 0 stopped on request · 78 bad region file or configuration · 69 a port i
     print("");
     print(paint.bold(`region ${running.region} is up`));
     for (const host of addresses.hosts)
-      print(`  SIP of ${host.hostId}   ${host.address}:${host.sipPort} (UDP, TCP)   ${host.popUrl}/calls`);
+      print(
+        `  SIP of ${host.hostId}   ${host.address}:${host.sipPort} (UDP, TCP), :${host.sipTlsPort} (TLS), :${host.sipWssPort} (WSS)${
+          host.sipV6Port === undefined ? "" : `, [::1]:${host.sipV6Port}`
+        }   ${host.popUrl}/calls`,
+      );
     print(`  REST API           ${addresses.restUrl}   token in ${addresses.adminTokenFile}`);
     print(`  logs               ${addresses.logs}`);
     print(

@@ -29,7 +29,7 @@ const isFree = ({ transport, host, port }: Listen): Promise<boolean> =>
       const server = createServer().on("error", failed);
       server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
     } else {
-      const socket = createSocket("udp4").on("error", failed);
+      const socket = createSocket(host.includes(":") ? "udp6" : "udp4").on("error", failed);
       socket.bind({ address: host, port, exclusive: true }, () => socket.close(() => resolve(true)));
     }
   });
@@ -63,7 +63,9 @@ function socketInodes(transport: "tcp" | "udp", host: string, port: number): str
 }
 
 /** As /proc/net writes it on a little-endian machine: 127.10.1.11 → 0B010A7F. */
-const hexAddress = (host: string): string =>
+const hexAddress = (host: string): string => (host === "::1" ? "00000000000000000000000001000000" : hexV4(host));
+
+const hexV4 = (host: string): string =>
   host
     .split(".")
     .reverse()

@@ -21,6 +21,8 @@ export interface HostConfigPlace {
   readonly root: string;
   readonly socket: string;
   readonly promptsDir: string;
+  /** The machine has ::1. */
+  readonly ipv6: boolean;
 }
 
 export const redisConfig = (redis: { host: string; port: number; data: string; password: string }): string =>
@@ -58,12 +60,40 @@ export const controlPlaneConfig = (region: Region, paths: RegionPaths, servedHos
   };
 };
 
-export const sipServerConfig = ({ region, host, paths }: HostConfigPlace): object => {
-  const { sip, sipAdmin, sipHttp } = region.local.hostPorts;
+/** Every host of every region has the one address ::1: it is told apart by its port. */
+export const ipv6SipPort = (region: Region, host: PopHost): number =>
+  10_000 + 200 * region.local.number + Number(host.localAddress.split(".")[3]);
+
+/** What a host's certificate for SIP says it is called. */
+export const sipNames = (region: Region, host: PopHost): readonly string[] => [
+  `DNS:${host.id}.${region.region}.tollgate.test`,
+  `URI:sip:${region.region}.tollgate.test`,
+  `IP:${host.localAddress}`,
+  "IP:::1",
+];
+
+export const sipServerConfig = ({ region, host, paths, ipv6 }: HostConfigPlace): object => {
+  const { sip, sipTls, sipWss, sipAdmin, sipHttp } = region.local.hostPorts;
+  const pair = (kind: "crt" | "key") => join(paths.pki, "sip", `${host.id}.${kind}`);
+  const tls = {
+    identities: [{ certFile: pair("crt"), keyFile: pair("key") }],
+    caFiles: [join(paths.pki, "ca.crt")],
+    clientCertificate: "request",
+  };
+  const at = { host: host.localAddress };
+  const v6 = { host: "::1", port: ipv6SipPort(region, host) };
   return {
     listen: [
-      { transport: "udp", host: host.localAddress, port: sip },
-      { transport: "tcp", host: host.localAddress, port: sip },
+      { transport: "udp", name: "carriers", ...at, port: sip },
+      { transport: "tcp", name: "carriers", ...at, port: sip },
+      { transport: "tls", name: "carriers-tls", ...at, port: sipTls, tls },
+      { transport: "wss", name: "agents", ...at, port: sipWss, tls: { ...tls, clientCertificate: "none" } },
+      ...(ipv6
+        ? [
+            { transport: "udp", name: "carriers-v6", ...v6 },
+            { transport: "tcp", name: "carriers-v6", ...v6 },
+          ]
+        : []),
     ],
     admin: { host: host.localAddress, port: sipAdmin, secretFile: join(paths.secrets, `${host.id}-sip`) },
     http: { host: host.localAddress, port: sipHttp },
@@ -73,11 +103,12 @@ export const sipServerConfig = ({ region, host, paths }: HostConfigPlace): objec
   };
 };
 
-export const rtpengineArguments = ({ region, host, root }: HostConfigPlace): readonly string[] => {
+export const rtpengineArguments = ({ region, host, root, ipv6 }: HostConfigPlace): readonly string[] => {
   const { rtpengineControl, dtmf, relayRtpFirst, relayRtpLast } = region.local.hostPorts;
   const address = host.localAddress;
   return spawnArguments({
     mediaHost: address,
+    ...(ipv6 ? { mediaHostV6: "::1" } : {}),
     ng: { host: address, port: rtpengineControl },
     dtmfLog: { host: address, port: dtmf },
     rtpPorts: { first: relayRtpFirst, last: relayRtpLast },

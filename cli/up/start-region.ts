@@ -2,7 +2,10 @@
 // tests and the capacity runs all call this; only the first shows what the processes write.
 
 import { accessSync, constants, mkdirSync, rmSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { delimiter, join, resolve } from "node:path";
+import { developmentSipCertificate } from "../../control-plane/adapters/pki/development-ca.ts";
+import { silentLog } from "../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { type CatalogueInvalid, showCatalogueMistakes } from "../../regions/schema/catalogue.ts";
@@ -10,6 +13,7 @@ import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
 import { type LogEntry, parseLogLine } from "../terminal/log-line.ts";
 import { type AlreadyRunning, takeLock } from "./lock.ts";
 import { type Occupied, occupied, showOccupied } from "./ports.ts";
+import { ipv6SipPort, sipNames } from "./process-configs.ts";
 import { regionPaths, secretFileOf } from "./region-paths.ts";
 import { secretIn } from "./secrets.ts";
 import { type UpState, writeUpState } from "./state-file.ts";
@@ -59,6 +63,11 @@ export interface HostAddresses {
   readonly popId: string;
   readonly address: string;
   readonly sipPort: number;
+  readonly sipTlsPort: number;
+  /** WebSocket over TLS. */
+  readonly sipWssPort: number;
+  /** UDP and TCP on ::1, where the machine has it. */
+  readonly sipV6Port?: number;
   readonly popUrl: string;
 }
 
@@ -141,10 +150,13 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     dataDir,
     checkout: CHECKOUT,
     node: process.execPath,
+    ipv6: hasIpv6(),
     secrets: { redisPassword: secretIn(paths.redisPasswordFile) },
   });
 
-  const missing = [...new Set(["setpriv", ...plans.map(({ command }) => command)])].filter((name) => !onPath(name));
+  const missing = [...new Set(["setpriv", "openssl", ...plans.map(({ command }) => command)])].filter(
+    (name) => !onPath(name),
+  );
   const taken = missing.length > 0 ? [] : await occupied(plans.flatMap(({ listens }) => listens));
   if (missing.length > 0 || taken.length > 0) {
     lock.value.release();
@@ -155,6 +167,10 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     );
   }
 
+  // Before anything starts: a SIP server wants its certificate at once, and the control plane takes the CA it finds.
+  for (const { host } of hosts)
+    await developmentSipCertificate({ dir: paths.pki, hostId: host.id, names: sipNames(region, host) }, silentLog);
+
   const { local } = region;
   const addresses: RegionAddresses = {
     restUrl: `http://${controlPlaneRegion.local.controlPlaneAddress}:${controlPlaneRegion.local.controlPlanePorts.rest}`,
@@ -164,6 +180,9 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       popId: pop.id,
       address: host.localAddress,
       sipPort: local.hostPorts.sip,
+      sipTlsPort: local.hostPorts.sipTls,
+      sipWssPort: local.hostPorts.sipWss,
+      ...(hasIpv6() ? { sipV6Port: ipv6SipPort(region, host) } : {}),
       popUrl: `http://${host.localAddress}:${local.hostPorts.popHttp}`,
     })),
     dataDir: paths.root,
@@ -273,6 +292,9 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   });
 }
 
+const hasIpv6 = (): boolean =>
+  Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1") === true);
+
 function onPath(program: string): boolean {
   const folders = program.includes("/") ? [""] : (process.env.PATH ?? "").split(delimiter);
   return folders.some((folder) => {
@@ -290,6 +312,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   rtpengine: "rtpengine-daemon",
   setpriv: "util-linux",
+  openssl: "openssl",
 };
 
 /** For people: what went wrong, and what to do about it. */

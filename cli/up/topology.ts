@@ -6,6 +6,7 @@ import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../..
 import {
   certificateLinks,
   controlPlaneConfig,
+  ipv6SipPort,
   LOCAL_DRAIN_MS,
   mediaWorkerConfig,
   popConfig,
@@ -71,6 +72,8 @@ export interface TopologyOptions {
   /** False: no control plane and no etcd; the POP lives on what it has on disk. */
   readonly controlPlane?: boolean;
   readonly redis?: boolean;
+  /** False: the machine has no ::1, and callers none either. */
+  readonly ipv6?: boolean;
   /** Text of the region's generated secrets, by file: Redis wants its own in its configuration. */
   readonly secrets: Readonly<{ redisPassword: string }>;
   /** Last word on the configuration of one of our processes: tests and capacity runs change limits. */
@@ -236,7 +239,9 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
     root,
     socket,
     promptsDir: options.promptsDir,
+    ipv6: options.ipv6 !== false,
   };
+  const v6 = { host: "::1", port: ipv6SipPort(region, host), what: "SIP" };
   const http = (port: number, path: string) => ({ kind: "http" as const, url: `http://${address}:${port}${path}` });
   return [
     {
@@ -245,6 +250,14 @@ function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: 
       listens: [
         { transport: "udp", host: address, port: ports.sip, what: "SIP" },
         { transport: "tcp", host: address, port: ports.sip, what: "SIP" },
+        { transport: "tcp", host: address, port: ports.sipTls, what: "SIP over TLS" },
+        { transport: "tcp", host: address, port: ports.sipWss, what: "SIP over secure WebSocket" },
+        ...(place.ipv6
+          ? [
+              { transport: "udp" as const, ...v6 },
+              { transport: "tcp" as const, ...v6 },
+            ]
+          : []),
         { transport: "tcp", host: address, port: ports.sipAdmin, what: "drachtio protocol" },
         { transport: "tcp", host: address, port: ports.sipHttp, what: "sip-server health" },
       ],

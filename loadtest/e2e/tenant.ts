@@ -96,10 +96,10 @@ const flows = [
   flow("short", "say", { say: play("goodbye", "hang-up") }),
 ];
 
-const trunk = (id: string, cidr: string, more: object = {}) => ({
+const trunk = (id: string, cidrs: string | readonly string[], more: object = {}) => ({
   kind: "trunk",
   id,
-  sourceCidrs: [cidr],
+  sourceCidrs: typeof cidrs === "string" ? [cidrs] : cidrs,
   callsPerSecondMax: 200,
   callsConcurrentMax: 200,
   ...more,
@@ -109,6 +109,8 @@ const trunk = (id: string, cidr: string, more: object = {}) => ({
 export const documents = (): readonly object[] => [
   { kind: "tenant", id: TENANT, name: "End to end", agentSourceCidrs: ["127.30.0.0/24"] },
   trunk("carrier", "127.20.0.0/24", { outboundUri: `sip:${OFFICE}:5060` }),
+  // Programs of others that cannot choose an address: softphones, browsers, IPv6.
+  trunk("softphones", ["127.0.0.1/32", "::1/128"]),
   trunk("narrow", "127.20.1.0/24", { callsConcurrentMax: 1 }),
   trunk("slow", "127.20.2.0/24", { callsPerSecondMax: 1 }),
   ...Object.entries(NUMBERS).flatMap(([name, number]) => [

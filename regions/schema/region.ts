@@ -17,6 +17,8 @@ const port = z.int().min(1_024).max(65_535);
 const hostPorts = z
   .strictObject({
     sip: port.default(5_060), // UDP and TCP
+    sipTls: port.default(5_061),
+    sipWss: port.default(5_063), // WebSocket over TLS, for browsers
     sipAdmin: port.default(9_022), // drachtio protocol
     sipHttp: port.default(9_023), // sip-server's health, metrics and trace
     rtpengineControl: port.default(22_222), // NG protocol, UDP

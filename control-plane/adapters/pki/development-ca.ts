@@ -28,6 +28,53 @@ export interface PkiFiles {
   readonly keyFile: string;
 }
 
+export interface SipCertificateWish {
+  readonly dir: string;
+  /** The file's name, and the certificate's common name: a host's id. */
+  readonly hostId: string;
+  /** Names and addresses peers know the host by: "DNS:…", "IP:…", "URI:sip:…" (RFC 5922 §4). */
+  readonly names: readonly string[];
+}
+
+/**
+ * sip/<id>.crt and sip/<id>.key below `dir`, signed by the CA there, which is made when it is missing. A host shows it
+ * to callers, and to servers that it calls.
+ * @throws when openssl is missing or fails
+ */
+export async function developmentSipCertificate(
+  { dir, hostId, names }: SipCertificateWish,
+  log: Log,
+): Promise<PkiFiles> {
+  await mkdir(join(dir, "sip"), { recursive: true, mode: 0o700 });
+  const ca = await developmentCa(dir, log);
+  const host = { cert: join(dir, "sip", `${hostId}.crt`), key: join(dir, "sip", `${hostId}.key`) };
+  const written = (certificate: X509Certificate) =>
+    names.every((name) =>
+      name.startsWith("IP:")
+        ? certificate.checkIP(name.slice(3)) !== undefined
+        : certificate.subjectAltName?.includes(name) === true,
+    );
+  if (!(await isGood(host, ca, written))) {
+    const uses = "extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature";
+    await issue(host, hostId, ca, `subjectAltName=${names.join(",")}\n${uses}`);
+    log.info("pki.sip-made", { hostId });
+  }
+  return { caFile: ca.cert, certFile: host.cert, keyFile: host.key };
+}
+
+async function developmentCa(dir: string, log: Log): Promise<KeyPair> {
+  const ca = { cert: join(dir, "ca.crt"), key: join(dir, "ca.key") };
+  if (await isGood(ca, undefined, () => true)) return ca;
+  await issue(
+    ca,
+    "Tollgate development CA",
+    undefined,
+    "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign",
+  );
+  log.info("pki.ca-made", { dir });
+  return ca;
+}
+
 /**
  * ca.crt, ca.key, server.crt, server.key and hosts/<id>.crt, hosts/<id>.key below `dir`. What is there and good stays as it is.
  * Private keys are EC P-256, readable by the owner only.
@@ -35,16 +82,7 @@ export interface PkiFiles {
  */
 export async function developmentPki({ dir, serverHost, hostIds }: PkiWish, log: Log): Promise<PkiFiles> {
   await mkdir(join(dir, "hosts"), { recursive: true, mode: 0o700 });
-  const ca = { cert: join(dir, "ca.crt"), key: join(dir, "ca.key") };
-  if (!(await isGood(ca, undefined, () => true))) {
-    await issue(
-      ca,
-      "Tollgate development CA",
-      undefined,
-      "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign",
-    );
-    log.info("pki.ca-made", { dir });
-  }
+  const ca = await developmentCa(dir, log);
   const server = { cert: join(dir, "server.crt"), key: join(dir, "server.key") };
   const named = (certificate: X509Certificate) =>
     (isIP(serverHost) ? certificate.checkIP(serverHost) : certificate.checkHost(serverHost)) !== undefined;

@@ -264,7 +264,8 @@ export class RtpengineMediaRelay implements MediaRelay {
     const audio = readUsable(offer, bridged.party.audio.codecs[0]);
     if (!audio.ok) return audio;
     const { tag } = bridged.party;
-    const offered = await this.#offer(call, tag, CALLER, audio.value, [relayed.caller.audio.codecs[0]?.name ?? "PCMU"]);
+    const codec = relayed.caller.audio.codecs[0]?.name ?? "PCMU";
+    const offered = await this.#offer(call, tag, CALLER, audio.value, [codec], familyOf(relayed.caller.audio));
     if (!offered.ok) return offered;
     const direction = answerDirection(audio.value.direction);
     const answered = await this.#answer(call, tag, CALLER, relayed.caller.audio, direction);
@@ -369,9 +370,12 @@ export class RtpengineMediaRelay implements MediaRelay {
     to: string,
     audio: AudioDescription,
     transcode: readonly string[],
+    family: Family = "IP4",
   ): Promise<Outcome<RelaySaid, MediaFailure>> {
     const codec = { transcode };
-    const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio), codec };
+    // Left alone, rtpengine offers on in the family it was offered.
+    const translated = familyOf(audio) === family ? {} : { "address family": family };
+    const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio), codec, ...translated };
     const reply = await this.#request("offer", call, asked);
     return reply.ok ? readSaid("offer", reply.value) : reply;
   }
@@ -425,6 +429,10 @@ export class RtpengineMediaRelay implements MediaRelay {
 }
 
 const receives = ({ audio }: Party): boolean => audio.direction === "sendrecv" || audio.direction === "recvonly";
+
+/** Legs and the worker are reached by IPv4, whatever the caller has. */
+type Family = "IP4" | "IP6";
+const familyOf = ({ address }: AudioDescription): Family => (address.host.includes(":") ? "IP6" : "IP4");
 
 const refused = (command: string, detail: string) =>
   fail<MediaFailure>({ code: "media.relay-refused", command, detail });

@@ -4,6 +4,8 @@ import { type RtpAddress, showAddress } from "../../core/media/addresses.ts";
 export interface RtpengineHost {
   /** External RTP ends at this address. */
   readonly mediaHost: string;
+  /** For callers with IPv6; none when left out. */
+  readonly mediaHostV6?: string;
   /** Where it listens for us: an address of this host that nobody else reaches. */
   readonly ng: RtpAddress;
   /** Our DTMF listener. */
@@ -34,6 +36,7 @@ export function rtpengineArguments(host: RtpengineHost): readonly string[] {
     "--config-file=none", // else /etc/rtpengine/rtpengine.conf is read
     `--num-threads=${host.threads ?? 2}`,
     `--interface=${host.mediaHost}`,
+    ...(host.mediaHostV6 === undefined ? [] : [`--interface=${host.mediaHostV6}`]),
     `--listen-ng=${showAddress(host.ng)}`,
     `--dtmf-log-dest=${showAddress(host.dtmfLog)}`,
     `--port-min=${host.rtpPorts.first}`,
