@@ -89,7 +89,8 @@ export interface Restored {
 /**
  * Takes up what a record holds, beside what is here already. All of it, or nothing when the record cannot be read.
  *
- * @fails record.unusable: another version, a message that is none, a listen point that this server does not have
+ * @fails record.unusable: another version, a message that is none, a listen point that this server does not have, a call
+ * that is here already
  */
 export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome<Restored, RecordUnusable> {
   const checked = readable(given);
@@ -103,8 +104,14 @@ export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome
   ];
   const strange = flows.find((pointId) => !points.has(pointId));
   if (strange !== undefined) return fail({ code: "record.unusable", reason: `no such listen point here: ${strange}` });
+  const known = record.dialogs.find(({ dialog }) => parts.dialogs.byKeyText(keyOf(dialog)) !== undefined);
+  if (known !== undefined) return fail({ code: "record.unusable", reason: `already here: ${known.dialog.id}` });
   try {
-    for (const { request } of record.transactions) requestFrom(request);
+    for (const { side, request: text } of record.transactions) {
+      const request = requestFrom(text);
+      if (side === "server" && parts.transactions.find(request) !== undefined)
+        return fail({ code: "record.unusable", reason: `already here: ${request.method} of ${request.callId}` });
+    }
     return succeed(restored(parts, record));
   } catch (error) {
     if (error instanceof RecordFault) return fail({ code: "record.unusable", reason: error.message });

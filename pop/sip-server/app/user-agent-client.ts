@@ -224,6 +224,8 @@ export class UserAgentClient {
         if (request.method === "UPDATE" && entry.exchange !== undefined) return call.answerLocally(491);
         entry.exchange = described(entry.exchange, "us", request.method, cseq);
       }
+      // §15: the callee may not end by BYE what is not answered yet; it refuses the INVITE.
+      if (request.method === "BYE" && dialog.role === "uas" && dialog.phase === "early") return call.answerLocally(481);
       if (request.method === "BYE" && entry.acceptance?.state === "waiting") {
         if (entry.heldBye !== undefined) return call.answerLocally(491); // one is enough
         entry.heldBye = call;
@@ -578,6 +580,8 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
   readonly transactionId: string;
   readonly link: Owner;
   #outgoing: ClientRequest;
+  /** It has left, or was to: what is refused before that means nothing for the dialog. */
+  #isOut = false;
   /** A 422 has been followed once. */
   #raised = false;
   readonly #shell: Shell;
@@ -635,6 +639,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
   }
 
   start(): void {
+    this.#isOut = true;
     // RFC 3261 §13.2.1: the caller's patience.
     const seconds =
       this.request.method === "INVITE" && this.#inside === undefined ? expiresOf(this.request) : undefined;
@@ -681,6 +686,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     this.#chosen = record.chosen === undefined ? undefined : resolve(record.chosen, this.link);
     this.#cancellation = thaw(record.cancellation);
     this.#answered = record.answered;
+    this.#isOut = true;
     this.holdsInviting = record.holdsInviting;
     this.#raised = record.raised;
     this.#attempts = { nonces: record.nonces };
@@ -926,6 +932,7 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
     }
     const inside = this.#inside;
     if (inside !== undefined) {
+      if (!this.#isOut) return;
       if (this.holdsInviting) inside.invitingOut = false;
       const { number } = this.request.cseq;
       if (status < 300 && method !== "INVITE" && CARRIES_OFFERS.has(method)) {

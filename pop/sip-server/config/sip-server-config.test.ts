@@ -10,6 +10,7 @@ import {
   WEB_SOCKET_LIMITS,
 } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
+import { SESSION_TIMER_POLICY } from "../core/session/negotiation.ts";
 import { SipServerConfigSchema } from "./sip-server-config.ts";
 
 const good = {
@@ -99,6 +100,9 @@ test("the defaults are the limits that tests and simulations run with", () => {
   assert.equal(config.pendingRequestsMax, USER_AGENT_LIMITS.pendingMax);
   assert.equal(config.ringingMs, USER_AGENT_LIMITS.ringingMs);
   assert.equal(config.orphanGraceMs, USER_AGENT_LIMITS.orphanGraceMs);
+  assert.equal(config.orphanByesPerSecond, USER_AGENT_LIMITS.orphanByesPerSecond);
+  assert.equal(config.returnWaitMs, USER_AGENT_LIMITS.returnWaitMs);
+  assert.deepEqual(config.sessionTimer, SESSION_TIMER_POLICY);
   assert.equal(config.nextTargetAfterMs, USER_AGENT_LIMITS.nextTargetAfterMs);
   assert.equal(config.udpRequestBytesMax, USER_AGENT_LIMITS.udpRequestBytesMax);
   assert.equal(config.dns.timeoutMs, DNS_CLIENT_LIMITS.timeoutMs);

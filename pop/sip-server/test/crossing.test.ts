@@ -262,6 +262,22 @@ test("BYEs that cross: both are answered, the application hears only of its own 
   assert.ok(host.isIdle, JSON.stringify(host.endpoint.facts));
 });
 
+test("BYE in an early dialog: the caller's ends the INVITE with 487; the callee's may not leave (RFC 3261 §15)", () => {
+  const { world, host, phone, application, call, say, last: heard, invite } = progress();
+  application.request("BYE", `${call.facts.callId};from-tag=${call.facts.tag}`);
+  world.runFor(100);
+  assert.equal(application.heard.at(-1)?.what, "481");
+  assert.equal(phone.requests("BYE").length, 0);
+  call.request("BYE");
+  world.runFor(100);
+  assert.equal(last(phone, "INVITE")?.status, 487);
+  say(heard("BYE"), 200);
+  say(invite, 200);
+  world.runFor(70_000);
+  assert.equal(last(phone, "BYE")?.status, 200);
+  assert.ok(host.isIdle, JSON.stringify(host.endpoint.facts));
+});
+
 test("a BYE that crosses our re-INVITE, and one that overtakes the answer to the peer's (RFC 5407 §3.1)", () => {
   const ours = callUp();
   ours.application.say(`sip||${ours.dialogId}\r\nINVITE sip:placeholder SIP/2.0\r\n\r\n${SDP}`);

@@ -249,12 +249,36 @@ test("a record of another version, or of other listen points, is refused and cha
   for (const [bad, reason] of [
     [{ ...record, version: RECORD_VERSION + 1 }, /version 2, and this server reads 1/],
     [record, /no such listen point here/],
+    [
+      { ...record, dialogs: [], pending: [], transactions: [{ ...record.transactions[0], request: "nonsense" }] },
+      /none|listen point/,
+    ],
   ] as const) {
-    const restored = other.endpoint.restoreState(bad);
+    const restored = other.endpoint.restoreState(bad as typeof record);
     assert.ok(!restored.ok);
     assert.match(restored.failure.reason, reason);
   }
   assert.equal(other.endpoint.facts.dialogs, 0);
+  const again = bob.endpoint.restoreState(record);
+  assert.ok(!again.ok);
+  assert.match(again.failure.reason, /already here/);
+});
+
+test("one call can be written down alone, and taken up beside others", () => {
+  const { world, alice, bob } = hosts(1);
+  callOf({ world, alice, bob }, { answerAfterMs: 0, holdMs: 60_000, calleeEnds: true, cancelAfterMs: SOME_DAY_MS });
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(2_000);
+  const [first, second] = bob.endpoint.exportState().dialogs.map(({ dialog }) => dialog.callId);
+  assert.ok(first !== undefined && second !== undefined && first !== second);
+  const records = [first, second].map((callId) => bob.endpoint.exportState(callId));
+  assert.deepEqual(
+    records.map(({ dialogs }) => dialogs.length),
+    [1, 1],
+  );
+  const other = new SimulatedHost(world, BOB, {}, "instance:bob");
+  for (const record of records) assert.ok(other.endpoint.restoreState(JSON.parse(JSON.stringify(record))).ok);
+  assert.deepEqual(other.endpoint.facts.dialogs, 2);
 });
 
 test("a BYE that waits for the ACK to our 2xx goes out by the new process", () => {

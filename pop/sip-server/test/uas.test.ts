@@ -91,10 +91,12 @@ test("a second BYE of the application before that ACK is refused, the first goes
     world.after(1_000, () => alice.application.request("ACK", heard.dialogId));
   };
   alice.application.request("INVITE", "", "sip:bob@10.0.0.2");
-  world.runFor(100_000);
+  world.runFor(3_000);
+  assert.equal(alice.application.count("BYE"), 1, "with the ACK, not when it would be too late");
+  world.runFor(97_000);
   assert.deepEqual(
-    bob.application.heard.slice(-2).map(({ what }) => what),
-    ["491", "200"],
+    bob.application.heard.slice(-3).map(({ what }) => what),
+    ["491", "ACK", "200"],
   );
   assert.ok(alice.isIdle, JSON.stringify(alice.endpoint.facts));
   assert.ok(bob.isIdle, JSON.stringify(bob.endpoint.facts));
