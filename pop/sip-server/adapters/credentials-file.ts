@@ -1,6 +1,6 @@
 // Files with passwords: read when the server starts, and again when they change.
 
-import { readFileSync, statSync, unwatchFile, watchFile } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { ConfiguredFileFault } from "../../../kernel/config.ts";
 import type { Log } from "../../../kernel/log.ts";
 import type { Outcome } from "../../../kernel/outcome.ts";
@@ -84,8 +84,18 @@ function watchText<Content extends object>(
   log: Log,
   read: (text: string) => Content | string,
 ): WatchedFile<Content> {
+  let seen = "";
+  const look = (): string => {
+    try {
+      const { mtimeMs, size, ino } = statSync(path);
+      return `${mtimeMs} ${size} ${ino}`;
+    } catch {
+      return "none"; // reading it says why
+    }
+  };
   const load = (): Content | string => {
     try {
+      seen = look();
       if (statSync(path).size > FILE_BYTES_MAX) return `more than ${FILE_BYTES_MAX} bytes`;
       return read(readFileSync(path, "latin1"));
     } catch (error) {
@@ -95,7 +105,8 @@ function watchText<Content extends object>(
   const first = load();
   if (typeof first === "string") throw new ConfiguredFileFault(`${setting}: cannot use ${path}: ${first}`);
   let content: Content = first;
-  const onChange = () => {
+  const onLook = () => {
+    if (look() === seen) return;
     const next = load();
     if (typeof next === "string") log.warn("credentials.unreadable", { setting, reason: next });
     else {
@@ -103,6 +114,6 @@ function watchText<Content extends object>(
       log.info("credentials.read", { setting });
     }
   };
-  watchFile(path, { interval: LOOK_EVERY_MS, persistent: false }, onChange);
-  return { current: () => content, stop: () => unwatchFile(path, onChange) };
+  const timer = setInterval(onLook, LOOK_EVERY_MS).unref();
+  return { current: () => content, stop: () => clearInterval(timer) };
 }

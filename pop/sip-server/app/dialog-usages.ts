@@ -175,7 +175,7 @@ export class DialogUsages {
     for (const deliver of asking.held.splice(0)) deliver(succeeded);
     if (succeeded) {
       // Timer N: other forks may still be heard of. RFC 6665 §4.1.2.4.
-      const over: TimerOwner = { onTimer: () => this.#asking.delete(key) };
+      const over: TimerOwner = { onTimer: () => this.#giveUp(key, asking) };
       this.#shell.wheel.start(over, "timer-n", giveUpMs(this.#shell.timing));
       return;
     }
@@ -259,6 +259,10 @@ export class DialogUsages {
         break;
       case "tell-terminated":
         this.#shell.counters.add("subscriptions_lapsed", 'role="subscriber"');
+        if (effect.subscription.phase === "asked") {
+          const key = askingKey(entry.dialog.callId, entry.dialog.localTag);
+          this.#giveUp(key, this.#asking.get(key)); // Timer N of the one is that of the other
+        }
         // An application that made the dialog by subscribing keeps it until it hears this.
         if (entry.dialog.usage === "SUBSCRIBE" && effect.subscription.by === "SUBSCRIBE")
           this.#tell(entry, "NOTIFY", effect.subscription, "Subscription-State: terminated;reason=timeout");
@@ -267,6 +271,10 @@ export class DialogUsages {
         this.#dialogs.remove(entry);
         break;
     }
+  }
+
+  #giveUp(key: string, asking: Asking | undefined): void {
+    if (asking?.answered && this.#asking.get(key) === asking) this.#asking.delete(key);
   }
 
   #sendTerminated(entry: DialogEntry, { event, id }: usages.Subscription, why: string): void {

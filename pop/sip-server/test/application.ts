@@ -19,6 +19,8 @@ export interface Application extends EventEmitter {
   message(handle: Handle): void;
   register(handle: Handle): void;
   subscribe(handle: Handle): void;
+  notify(handle: Handle): void;
+  refer(handle: Handle): void;
   createUAS(req: Req, res: Res, options: { localSdp: string; headers?: Record<string, string> }): Promise<Dialog>;
   createUAC(
     uri: string,
@@ -147,8 +149,10 @@ export function leave(srf: Application): void {
 export const event = <T>(of: EventEmitter, name: string): Promise<T> =>
   new Promise((resolve) => of.once(name, (value: T) => resolve(value)));
 
+type OfferedVerb = "invite" | "options" | "message" | "register" | "subscribe" | "notify" | "refer";
+
 /** The next request of that verb the application gets. */
-export const offered = (srf: Application, verb: "invite" | "options" | "message" | "register" | "subscribe") =>
+export const offered = (srf: Application, verb: OfferedVerb) =>
   new Promise<{ req: Req; res: Res }>((resolve) => srf[verb]((req, res) => resolve({ req, res })));
 
 /** Until it holds; what a test awaits when no message tells it. */

@@ -175,6 +175,9 @@ test("several REFERs in one call: a BYE ends the session only, each subscription
   // Without an id the first is meant (RFC 3515 §2.4.6).
   assert.equal(find(state, "subscriber", { event: "refer", id: "" })?.id, "7");
   assert.equal(find(state, "subscriber", { event: "refer", id: "8" }), undefined);
+  // An update leaves it the first.
+  feed({ kind: "notified", role: "subscriber", event: "refer", id: "7", status: 200, state: active });
+  assert.equal(find(state, "subscriber", { event: "refer", id: "" })?.id, "7");
   assert.deepEqual(feed({ kind: "bye" }), []);
   feed({
     kind: "notified",
@@ -184,7 +187,7 @@ test("several REFERs in one call: a BYE ends the session only, each subscription
     status: 200,
     state: { ...active, terminated: true },
   });
-  assert.equal(inWords(state), "subscriber refer;7 asked 32s");
+  assert.equal(inWords(state), "subscriber refer;7 active 92s");
   feed({ kind: "notified", role: "subscriber", event: "refer", id: "", status: 200, state: active });
   assert.equal(inWords(state), "subscriber refer;7 active 92s");
   assert.deepEqual(

@@ -198,9 +198,12 @@ function earliest({ subscriptions }: Usages): number | undefined {
   return first;
 }
 
+/** In its place: who is first matters to `find`. */
 function replaced(state: Usages, known: Subscription | undefined, by: Subscription | undefined): Usages {
-  const others = state.subscriptions.filter((subscription) => subscription !== known);
-  return { ...state, subscriptions: by === undefined ? others : [...others, by] };
+  const { subscriptions } = state;
+  if (known === undefined) return by === undefined ? state : { ...state, subscriptions: [...subscriptions, by] };
+  if (by === undefined) return { ...state, subscriptions: subscriptions.filter((one) => one !== known) };
+  return { ...state, subscriptions: subscriptions.map((one) => (one === known ? by : one)) };
 }
 
 /**
