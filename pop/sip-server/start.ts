@@ -1,11 +1,12 @@
 // Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
 
 import { randomBytes } from "node:crypto";
+import { ConfiguredFileFault } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
 import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
-import { type AdminTls, openAdmin } from "./adapters/admin-listener.ts";
+import { openAdmin } from "./adapters/admin-listener.ts";
 import type { CertificateReload } from "./adapters/certificates.ts";
 import { openDigest } from "./adapters/credentials-file.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
@@ -15,6 +16,7 @@ import { openLoopProbe } from "./adapters/loop-probe.ts";
 import { openNameService } from "./adapters/name-service.ts";
 import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
+import { TlsIdentity } from "./adapters/tls-identity.ts";
 import { Endpoint, type GuardSettings } from "./app/endpoint.ts";
 import { systemAlarm } from "./app/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
@@ -115,6 +117,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     const opener = new Listeners(listenersSettings(config), log, endpoint);
     closers.push(async () => opener.certificates.stop());
     for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
+    const adminIdentity = admin.tls && (await adminIdentityOf(admin.tls));
+    if (adminIdentity !== undefined) opener.certificates.add("admin", adminIdentity);
     await opener.certificates.start(config.certificatePollMs);
     const probe = openLoopProbe(config.overload.probeMs, (seen) => endpoint.onLoopProbe(seen));
     closers.push(async () => probe.stop());
@@ -122,7 +126,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     closers.push(() => http.stop());
     const listener = await openAdmin(admin, endpoint, adminLimits);
     closers.push(() => listener.stop());
-    const tlsListener = admin.tls && (await openAdmin(admin.tls, endpoint, adminLimits, readAdminTls(admin.tls)));
+    const tlsListener = admin.tls && (await openAdmin(admin.tls, endpoint, adminLimits, adminIdentity));
     if (tlsListener !== undefined) closers.push(() => tlsListener.stop());
     log.info("sip-server.listening", {
       points: endpoint.points.map(({ name, id }) => `${name}=${id}`),
@@ -159,16 +163,24 @@ function listenersSettings({ connections, messageBytesMax, udpBufferBytes }: Sip
   return { udpBufferBytes, streams, webSockets: { ...streams, pingAfterMs: webSocketPingAfterMs } };
 }
 
-function readAdminTls(tls: NonNullable<SipServerConfig["admin"]["tls"]>): AdminTls {
-  const { certFile, keyFile, caFile, clientCertificates } = tls;
-  return {
-    cert: readSecretFile("admin.tls.certFile", certFile),
-    key: readSecretFile("admin.tls.keyFile", keyFile),
-    ca:
-      caFile !== undefined && clientCertificates === "required"
-        ? readSecretFile("admin.tls.caFile", caFile)
-        : undefined,
-  };
+/** @throws ConfiguredFileFault */
+async function adminIdentityOf({
+  certFile,
+  keyFile,
+  caFile,
+  clientCertificates,
+}: NonNullable<SipServerConfig["admin"]["tls"]>): Promise<TlsIdentity> {
+  const loaded = await TlsIdentity.load({
+    identities: [{ certFile, keyFile }],
+    caFiles: caFile === undefined ? [] : [caFile],
+    crlFiles: [],
+    clientCertificate: clientCertificates === "required" ? "require" : "none",
+    rejectUnauthorized: true,
+    minVersion: "TLSv1.2",
+    wildcards: false,
+  });
+  if (loaded.ok) return loaded.value;
+  throw new ConfiguredFileFault(`admin.tls: ${loaded.failure.file}: ${loaded.failure.reason}`);
 }
 
 function guardOf(config: SipServerConfig["guard"]): GuardSettings {

@@ -5,25 +5,18 @@ import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import type { ApplicationHost } from "../boundary/application-link.ts";
 import { ADMIN_LIMITS, type AdminLimits } from "../core/limits.ts";
 import { serveFrames } from "./frame-connection.ts";
+import type { TlsIdentity } from "./tls-identity.ts";
 
 export interface AdminListener {
   readonly port: number;
   stop(): Promise<void>;
 }
 
-/** PEM texts. RFC 8996: nothing below TLS 1.2. */
-export interface AdminTls {
-  readonly cert: string;
-  readonly key: string;
-  /** Who signs applications' certificates; with it an application without a good one is turned away. */
-  readonly ca: string | undefined;
-}
-
 export function openAdmin(
   at: { readonly host: string; readonly port: number },
   host: ApplicationHost,
   limits: AdminLimits = ADMIN_LIMITS,
-  tls?: AdminTls,
+  tls?: TlsIdentity,
 ): Promise<AdminListener> {
   return new Promise((resolve, reject) => {
     const sockets = new Set<Socket>();
@@ -57,18 +50,10 @@ export function openAdmin(
 
 const OPTIONS = { noDelay: true, keepAlive: true } as const;
 
-function secured({ cert, key, ca }: AdminTls, limits: AdminLimits, accept: (socket: TLSSocket) => void): Server {
-  const server = createTlsServer(
-    {
-      ...OPTIONS,
-      cert,
-      key,
-      ...(ca === undefined ? {} : { ca, requestCert: true, rejectUnauthorized: true }),
-      minVersion: "TLSv1.2",
-      handshakeTimeout: limits.tlsHandshakeMs,
-    },
-    accept,
-  );
+function secured(identity: TlsIdentity, limits: AdminLimits, accept: (socket: TLSSocket) => void): Server {
+  const options = { ...OPTIONS, ...identity.serverOptions(), handshakeTimeout: limits.tlsHandshakeMs };
+  const server = createTlsServer(options, accept);
+  identity.serves(server);
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   return server;
 }

@@ -29,11 +29,12 @@ import { aRequest, aResponse, SDP } from "./peer.ts";
 const folder = mkdtempSync(join(tmpdir(), "admin-tls-"));
 const certFile = join(folder, "cert.pem");
 const keyFile = join(folder, "key.pem");
-before(() => {
+before(issue);
+function issue(): void {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
   const subject = ["-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"];
   execFileSync("openssl", ["req", "-x509", ...key, ...subject, "-out", certFile], { stdio: "ignore" });
-});
+}
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 interface CallRecord {
@@ -243,6 +244,27 @@ test("TLS below 1.2 is refused, and so is an application without the certificate
     const own = { cert: readFileSync(certFile, "utf8"), key: readFileSync(keyFile, "utf8") };
     assert.match(await handshake(own), /\|response\|1\|OK\|/);
     assert.equal(stage.server.endpoint.facts.dialogs, 0);
+  }));
+
+test("a new certificate for applications is taken up without a restart; a connection that stands is not touched", () =>
+  withTls({}, async (stage, port) => {
+    const serialOf = () =>
+      new Promise<string>((resolve) => {
+        const socket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false }, () => {
+          resolve(socket.getPeerX509Certificate()?.serialNumber ?? "");
+          socket.destroy();
+        });
+      });
+    const standing = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    await new Promise((resolve) => standing.once("secureConnect", resolve));
+    const first = await serialOf();
+    issue();
+    assert.deepEqual(await stage.server.reloadCertificates("request"), [{ listener: "admin", outcome: "reloaded" }]);
+    assert.notEqual(await serialOf(), first);
+    standing.write(frame(`1|authenticate|${SECRET}|`));
+    const said = await new Promise<Buffer>((resolve) => standing.once("data", resolve));
+    assert.match(said.toString("latin1"), /\|OK\|/);
+    standing.destroy();
   }));
 
 /** Writes, and gathers the payloads that come back until the connection ends or `count` have come. */
