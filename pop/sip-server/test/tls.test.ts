@@ -1,11 +1,14 @@
 // TLS on real sockets: who gets in, who is believed, which certificate is shown, and changes of files under traffic.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { connect } from "node:tls";
-import { proves } from "../core/certificate-names.ts";
+import { identitiesOf, proves } from "../core/certificate-names.ts";
 import { headerValue } from "../core/message/message.ts";
 import { event, openStage, type Req, type Res, type Stage, until } from "./application.ts";
 import { readPair, TestCa } from "./certificates.ts";
@@ -26,6 +29,8 @@ after(() => {
   otherCa.remove();
 });
 
+/** Of a call in the reload test: a busy machine must not look like a lost call. */
+const CALL_WITHIN_MS = 20_000;
 const local = { host: "127.0.0.1", port: 0 };
 const tlsOf = (more: Record<string, unknown> = {}) => ({
   identities: [ca.pair("server"), ca.pair("second")],
@@ -239,7 +244,7 @@ scenario(
       Array.from({ length: 10 }, () => TlsPeer.connect(port, { ca: ca.pem, servername: "sip.example" })),
     );
     const before = peers[0]?.socket?.getPeerX509Certificate()?.serialNumber;
-    let failed = 0;
+    const failures: unknown[] = [];
     const oneCall = async (at: number) => {
       // Every tenth call comes over a connection of its own, made in the middle of it all.
       const fresh = at % 10 === 0;
@@ -249,19 +254,23 @@ scenario(
       if (peer === undefined || call === undefined) throw new Error("no peer");
       call.invite();
       call.learn(
-        await peer.next((m): m is never => m.callId === call.facts.callId && m.kind === "response" && m.status === 200),
+        await peer.next(
+          (m): m is never => m.callId === call.facts.callId && m.kind === "response" && m.status === 200,
+          CALL_WITHIN_MS,
+        ),
       );
       call.ack();
       call.request("BYE");
       await peer.next(
         (m): m is never => m.callId === call.facts.callId && m.cseq.method === "BYE" && m.kind === "response",
+        CALL_WITHIN_MS,
       );
       if (fresh) peer.close();
     };
     const calls: Promise<void>[] = [];
     // 50 a second for three seconds; the files change four times meanwhile, once for the worse.
     for (let at = 0; at < 150; at++) {
-      calls.push(oneCall(at).catch(() => void failed++));
+      calls.push(oneCall(at).catch((error: unknown) => void failures.push(error)));
       if (at % 30 === 15) {
         if (at === 75) writeFileSync(ca.pair("server").certFile, "not a certificate");
         else ca.issue("server", "DNS:sip.example,URI:sip:example,IP:127.0.0.1");
@@ -271,7 +280,7 @@ scenario(
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     await Promise.all(calls);
-    assert.equal(failed, 0);
+    assert.deepEqual(failures, []);
     assert.ok(peers.every(({ socket }) => socket?.destroyed === false));
     const late = await TlsPeer.connect(port, { ca: ca.pem, servername: "sip.example" });
     assert.notEqual(late.socket?.getPeerX509Certificate()?.serialNumber, before);
@@ -281,6 +290,8 @@ scenario(
     assert.match(metrics, /sip_certificate_expiry_seconds\{listener="carriers",file="[^"]*server\.pem"\} 2[45]\d{5}/);
     assert.match(metrics, /sip_connections\{listener="carriers",transport="tls"/);
   },
+  () => ({}),
+  { certificatePollMs: 0 }, // what changes when is this test's to say
 );
 
 scenario(
@@ -319,6 +330,42 @@ scenario(
 test("a file that is no good at the start says which one and why", async () => {
   const tls = tlsOf({ identities: [{ ...ca.pair("server"), keyFile: ca.pair("client").keyFile }] });
   await assert.rejects(openStage({ listen: [{ transport: "tls", ...local, tls }] }), /client\.key: is not the key/);
+});
+
+test("a certificate's names: SIP domains, DNS names and addresses; a common name only alone; no trick with quotes", () => {
+  const names = identitiesOf;
+  assert.deepEqual(names("DNS:A.example, URI:sip:B.example, IP Address:192.0.2.1", "CN=c"), [
+    "dns:a.example",
+    "sip:b.example",
+    "ip:192.0.2.1",
+  ]);
+  assert.deepEqual(
+    names("URI:sip:alice@b.example, URI:sips:b.example, URI:https://b.example, email:a@b.example", "CN=c"),
+    [],
+  );
+  assert.deepEqual(names('DNS:"evil.example, DNS:bank.example", DNS:evil.example', undefined), ["dns:evil.example"]);
+  assert.deepEqual(names(undefined, "C=DE\nCN=Carrier.example"), ["cn:carrier.example"]);
+  assert.deepEqual(names("", undefined), []);
+});
+
+test("SIGHUP to the process reads the certificates again", async () => {
+  const configFile = join(ca.folder, "sip-server.json");
+  const listen = [{ transport: "tls", name: "carriers", ...local, tls: tlsOf() }];
+  writeFileSync(configFile, JSON.stringify({ listen, admin: { ...local, secret: "s" }, http: local }));
+  const main = join(import.meta.dirname, "..", "main.ts");
+  const child = spawn(process.execPath, [main, "--config", configFile], { stdio: ["ignore", "pipe", "inherit"] });
+  const said = createInterface({ input: child.stdout });
+  try {
+    for await (const line of said) {
+      const { event: name } = JSON.parse(line);
+      if (name === "process.started") child.kill("SIGHUP");
+      if (name === "tls.reloaded") break;
+    }
+    assert.equal(child.exitCode, null);
+  } finally {
+    child.kill("SIGTERM");
+  }
+  await once(child, "exit");
 });
 
 test("a name is proven whole and in any case; a wildcard only where it was allowed", () => {
