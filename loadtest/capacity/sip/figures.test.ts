@@ -12,6 +12,7 @@ const aStep = (over: Partial<SipStep> = {}): SipStep => ({
   successful: 1_000,
   failed: 0,
   failures: {},
+  complaint: "",
   bridged: undefined,
   retransmissions: 0,
   serverCpuMsPerCall: 1,

@@ -16,6 +16,8 @@ export interface SipStep {
   readonly successful: number;
   readonly failed: number;
   readonly failures: Readonly<Record<string, number>>;
+  /** The first message SIPp did not expect; "" when it said nothing of the kind. */
+  readonly complaint: string;
   /** Calls the far end saw whole; undefined where there is none. */
   readonly bridged: number | undefined;
   /** Of the caller and the far end: for each of them we or the machine were late. */
@@ -48,7 +50,8 @@ export interface SipJudged {
 export function judge(step: SipStep): SipJudged {
   const { calls, successful, failed, failures, bridged, cameAbout, callsPerSecond, sippShare } = step;
   const faults: string[] = [];
-  if (failed > 0) faults.push(`${failed} of ${calls} failed (${Object.keys(failures).join(", ") || "no reason"})`);
+  const why = [...Object.keys(failures), step.complaint].filter((text) => text !== "").join(", ");
+  if (failed > 0) faults.push(`${failed} of ${calls} failed (${why || "no reason"})`);
   const unfinished = Math.max(0, calls - successful - failed);
   if (unfinished > 0) faults.push(`${unfinished} of ${calls} not over in time`);
   if (bridged !== undefined && bridged < successful) faults.push(`${successful - bridged} not bridged`);

@@ -39,6 +39,7 @@ const HELP = `npm run capacity -- sip [flags]
   --dialogs 10,100,…       for --flat: 10,100,500,1000,2000; for --memory: 20000
   --against MAIN           another checkout's pop/sip-server/main.ts instead of the C++ server: before and after
   --node-flags="--x --y"   for our server's Node
+  --no-shedding            our server does not refuse calls when its event loop is late: on a machine that others use
   --json                   the figures as one JSON object on stdout
 `;
 
@@ -58,6 +59,7 @@ interface Flags {
   readonly holdMs: number;
   readonly soakCalls: number;
   readonly against: string | undefined;
+  readonly shedding: boolean;
   readonly nodeFlags: readonly string[];
   readonly json: boolean;
 }
@@ -107,7 +109,15 @@ export async function capacityOfSip(args: readonly string[]): Promise<number> {
 function openers(flags: Flags, run: SipRun): readonly [ours: Opener, ...others: Opener[]] {
   const { nodeFlags, against } = flags;
   const plan = (profile: SipProfile, main = OUR_MAIN, more = nodeFlags) => ({
-    ...{ profile, far: run.far, folder: run.folder, nodeFlags: more, main, untraced: flags.mode === "memory" },
+    ...{
+      profile,
+      far: run.far,
+      folder: run.folder,
+      nodeFlags: more,
+      main,
+      untraced: flags.mode === "memory",
+      shedding: flags.shedding,
+    },
   });
   const ours = (profile: SipProfile) => startOurs(plan(profile));
   if (against !== undefined)
@@ -230,6 +240,7 @@ function readFlags(args: readonly string[]): Flags | string | undefined {
       holdMs: number("hold", 0, 50_000),
       soakCalls: mode === "soak" ? number("soak", 100, 10_000_000) : 0,
       against: values.against,
+      shedding: values["no-shedding"] !== true,
       nodeFlags: (values["node-flags"] ?? "").split(" ").filter((flag) => flag !== ""),
       json: values.json === true,
     };
@@ -264,6 +275,7 @@ const parse = (args: readonly string[]) =>
       hold: { type: "string", default: "500" },
       dialogs: { type: "string" },
       against: { type: "string" },
+      "no-shedding": { type: "boolean" },
       "node-flags": { type: "string" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },

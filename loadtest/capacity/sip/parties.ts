@@ -47,6 +47,8 @@ export interface PartyPlan {
   readonly folder: string;
   /** Of our server: it keeps no trace of the last calls, whose size depends on what they did. */
   readonly untraced: boolean;
+  /** Of our server: it refuses new calls when its event loop is late, as it does in life. */
+  readonly shedding: boolean;
   /** Of our server: more flags for its Node. */
   readonly nodeFlags: readonly string[];
   /** Of our server: another main.ts than this checkout's, to compare two versions. */
@@ -56,6 +58,8 @@ export interface PartyPlan {
 export const OUR_MAIN = join(CHECKOUT, "pop/sip-server/main.ts");
 const PROBE = join(import.meta.dirname, "probe.ts");
 const APPLICATION = join(import.meta.dirname, "application.ts");
+
+const NEVER_OVERLOADED = { delayHighMs: 10_000, utilizationHigh: 1, backlogBytesHigh: 1_073_741_824 };
 
 /** None outlives us, however we end. */
 const running = new Set<ChildProcess>();
@@ -74,6 +78,7 @@ export async function startOurs(plan: PartyPlan): Promise<Party> {
     admin: { host: "127.0.0.1", port: adminPort, secret: SECRET },
     http: { host: "127.0.0.1", port: httpPort },
     ...(plan.untraced ? { traceCallIds: 0 } : {}),
+    ...(plan.shedding ? {} : { overload: NEVER_OVERLOADED }),
   };
   writeFileSync(file, JSON.stringify(config));
   const server = run(process.execPath, [

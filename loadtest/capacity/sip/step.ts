@@ -136,6 +136,7 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
     successful: caller.successful,
     failed: caller.failed,
     failures: caller.failures,
+    complaint: firstComplaint(caller.complaints),
     bridged: farEnd?.successful,
     retransmissions: caller.retransmissions + (farEnd?.retransmissions ?? 0),
     serverCpuMsPerCall: perCall("server"),
@@ -154,6 +155,10 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
 
 /** Before SIPp's last call: the rate is still whole. */
 const END_MS = 200;
+
+/** The first status line that SIPp did not expect, for whoever has to find out why calls failed. */
+const firstComplaint = (complaints: string): string =>
+  /(?:unexpected|received)[^]*?(SIP\/2\.0 \d{3}[^\r\n']*)/i.exec(complaints)?.[1] ?? "";
 
 /** Calls of this traffic that have been answered so far. */
 export const answeredIn = (folder: string): number => responsesOf(folder).filter(({ kind }) => kind === ANSWER).length;
