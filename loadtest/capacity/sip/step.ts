@@ -158,7 +158,7 @@ const END_MS = 200;
 
 /** The first status line that SIPp did not expect, for whoever has to find out why calls failed. */
 const firstComplaint = (complaints: string): string =>
-  /(?:unexpected|received)[^]*?(SIP\/2\.0 \d{3}[^\r\n']*)/i.exec(complaints)?.[1] ?? "";
+  /(?:unexpected|received)[\s\S]*?(SIP\/2\.0 \d{3}[^\r\n']*)/i.exec(complaints)?.[1] ?? "";
 
 /** Calls of this traffic that have been answered so far. */
 export const answeredIn = (folder: string): number => responsesOf(folder).filter(({ kind }) => kind === ANSWER).length;
