@@ -640,10 +640,12 @@ class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldReques
 
   start(): void {
     this.#isOut = true;
-    // RFC 3261 §13.2.1: the caller's patience.
-    const seconds =
-      this.request.method === "INVITE" && this.#inside === undefined ? expiresOf(this.request) : undefined;
-    if (seconds !== undefined) this.#timers.start("expires", seconds * 1_000);
+    if (this.request.method === "INVITE") {
+      // RFC 3261 §13.2.1: the caller's patience; and ours, for a peer that says 100 and nothing more.
+      const seconds = this.#inside === undefined ? expiresOf(this.request) : undefined;
+      const { ringingMs } = this.#shell.limits;
+      this.#timers.start("expires", seconds === undefined ? ringingMs : Math.min(seconds * 1_000, ringingMs));
+    }
     this.#outgoing.start(this);
   }
 

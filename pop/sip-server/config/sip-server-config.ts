@@ -255,7 +255,7 @@ export const SipServerConfigSchema = z
         utilizationLow: z.number().min(0.05).max(1).default(0.93),
         backlogBytesHigh: z.int().min(65_536).max(1_073_741_824).default(8_388_608),
         probeMs: z.int().min(50).max(10_000).default(250),
-        newPerSecondMin: z.int().min(1).max(1_000).default(2),
+        newPerSecondMin: z.int().min(1).max(1_000).default(10),
       })
       .refine((o) => o.delayLowMs < o.delayHighMs && o.utilizationLow < o.utilizationHigh, {
         error: "the lower bounds must be below the higher ones",

@@ -2,14 +2,17 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SimWorld } from "../../../kernel/sim/world.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import { FrameReader } from "../core/drachtio/frame.ts";
+import { USER_AGENT_LIMITS } from "../core/limits.ts";
 import { headerValue } from "../core/message/message.ts";
 import { parseMessage } from "../core/message/parse.ts";
 import { MessageStream } from "../core/message/stream.ts";
 import { corpusOf } from "../fuzz/corpus.ts";
 import { errorOf, fuzz } from "../fuzz/fuzzer.ts";
 import { allTargets } from "../fuzz/targets.ts";
+import { SimulatedHost } from "./simulated.ts";
 
 const INPUTS: Readonly<Record<string, number>> = { parse: 10_000, stream: 3_000, frames: 10_000, endpoint: 300 };
 
@@ -90,6 +93,29 @@ test("found: an application writes a From, To or Call-ID that nobody can read: r
 test("found: an application's message with more headers than anybody reads", () => {
   const parsed = parseCommand(`4|sip|||\r\nOPTIONS sip:x SIP/2.0\r\n${"X: y\r\n".repeat(300)}\r\n`);
   assert.ok(!parsed.ok && parsed.failure.reason === "too many headers");
+});
+
+test("found: a peer that says 100 to our INVITE and nothing more: given up after the longest ringing there may be", () => {
+  const world = new SimWorld(1, { delayMs: 1 });
+  const host = new SimulatedHost(world, "10.0.0.2");
+  const heard: string[] = [];
+  world.attach("10.0.0.9", (payload) => {
+    const text = String(payload);
+    heard.push(text.split(" ", 1)[0] ?? "");
+    if (!text.startsWith("INVITE")) return;
+    const copied = text.split("\r\n").filter((line) => /^(?:Via|From|To|Call-ID|CSeq):/.test(line));
+    world.send("10.0.0.9", "10.0.0.2", `SIP/2.0 100 Trying\r\n${copied.join("\r\n")}\r\nContent-Length: 0\r\n\r\n`);
+  });
+  host.application.say("sip||\r\nINVITE sip:x@10.0.0.9 SIP/2.0\r\n\r\n");
+  world.runFor(USER_AGENT_LIMITS.ringingMs - 1_000);
+  assert.deepEqual(heard, ["INVITE"]);
+  world.runFor(60_000);
+  assert.ok(heard.includes("CANCEL"));
+  assert.deepEqual(
+    host.application.heard.map(({ what }) => what),
+    ["487"],
+  );
+  assert.ok(host.isIdle, JSON.stringify(host.endpoint.facts));
 });
 
 test("found: octet A0 at the end of a value is half of a letter, not a blank", () => {

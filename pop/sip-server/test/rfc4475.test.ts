@@ -168,6 +168,23 @@ test("RFC 4475 baddn, completed by its empty line: the unquoted comma alone is r
   assert.deepEqual([...host.endpoint.counters.of("malformed")], [['fault="from",answered="yes"', 1]]);
 });
 
+test("RFC 4475 bext01: both extensions are named in Unsupported", () => {
+  const { world, answers } = stage();
+  world.send(PEER, US, bytesOf("bext01"));
+  world.runFor(50);
+  const parsed = parseMessage(answers[0] ?? "");
+  assert.ok(parsed.ok);
+  const unsupported = parsed.value.headers.filter(({ key }) => key === "unsupported").map(({ value }) => value);
+  assert.deepEqual(
+    unsupported
+      .join(",")
+      .split(",")
+      .map((token) => token.trim())
+      .sort(),
+    ["nothingSupportsThis", "nothingSupportsThisEither"],
+  );
+});
+
 test("RFC 4475 inv2543: its dialog lives by the old rules: ACK and BYE without branch or tag find it; our target is From", () => {
   const { world, host, answers } = stage();
   const invite = bytesOf("inv2543");

@@ -21,8 +21,8 @@ export interface ParseLimits {
 export const PARSE_LIMITS: ParseLimits = { messageBytesMax: 65_535, headersMax: 256, headerBytesMax: 16_384 };
 
 const TOKEN = /^[A-Za-z0-9\-.!%*_+`'~]+$/;
-/** A line feed without its carriage return, or the reverse, before the body: two elements could see different lines. A NUL ends a C string. */
-const CONTROL = /\0|\r(?!\n)|(?<!\r)\n/;
+/** A line feed without its carriage return, or the reverse, before the body: two elements could see different lines. */
+const CONTROL = /\r(?!\n)|(?<!\r)\n/;
 /** Call-ID and tags end up in `|`-separated frames and map keys; the grammar allows none of these in them. */
 const UNSAFE_ID = /[|\s,;"]/;
 const UNSAFE_CALL_ID = /[|\s,;]/;

@@ -15,10 +15,10 @@ const probe = (more: Partial<Parameters<typeof step>[2]> = {}) => ({
 });
 
 test("one long pause is no overload; two are, and then what got in is the measure", () => {
-  const once = step(OVERLOAD_LIMITS, UNLIMITED, probe({ delayMs: 150 }));
+  const once = step(OVERLOAD_LIMITS, UNLIMITED, probe({ delayMs: 150, utilization: 0.9 }));
   assert.equal(once.name, "unlimited");
   assert.deepEqual(step(OVERLOAD_LIMITS, once, probe()), UNLIMITED);
-  const twice = step(OVERLOAD_LIMITS, once, probe({ delayMs: 150 }));
+  const twice = step(OVERLOAD_LIMITS, once, probe({ delayMs: 150, utilization: 0.9 }));
   assert.deepEqual(twice, { name: "limited", perSecond: 170, calmProbes: 0 });
 });
 
@@ -34,11 +34,17 @@ test("a loop that is never idle for a second, or an application that does not re
   assert.equal(choked.name, "limited");
 });
 
+test("a loop that is late because others have the machine is not overloaded: its own work is little", () => {
+  let state = UNLIMITED;
+  for (let at = 0; at < 50; at++) state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 900, utilization: 0.4 }));
+  assert.deepEqual(state, UNLIMITED);
+});
+
 test("between the bounds nothing moves; never below the least rate", () => {
   const limited = { name: "limited", perSecond: 100, calmProbes: 0 } as const;
-  assert.equal(step(OVERLOAD_LIMITS, limited, probe({ delayMs: 60 })), limited);
+  assert.equal(step(OVERLOAD_LIMITS, limited, probe({ delayMs: 60, utilization: 0.9 })), limited);
   let state: ReturnType<typeof step> = limited;
-  for (let at = 0; at < 200; at++) state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 5_000, admitted: 0 }));
+  for (let at = 0; at < 200; at++) state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 5_000, utilization: 1, admitted: 0 }));
   assert.deepEqual(state, { name: "limited", perSecond: OVERLOAD_LIMITS.newPerSecondMin, calmProbes: 0 });
 });
 

@@ -2,7 +2,7 @@
 // the event loop. Additive increase, multiplicative decrease, with a dead band between. Pure.
 
 export interface OverloadLimits {
-  /** A loop that answers this late is overloaded; below the lower one it is well. */
+  /** A busy loop that answers this late is overloaded; below the lower one it is well. */
   readonly delayHighMs: number;
   readonly delayLowMs: number;
   /** Share of the time in which the loop was not idle. UDP overload fills the kernel's buffer, not the loop's queue: only this tells. */
@@ -22,7 +22,7 @@ export const OVERLOAD_LIMITS: OverloadLimits = {
   utilizationLow: 0.93,
   backlogBytesHigh: 8 * 1_048_576,
   probeMs: 250,
-  newPerSecondMin: 2,
+  newPerSecondMin: 10,
 };
 
 export type NewRequestRate =
@@ -73,12 +73,16 @@ export function step(limits: OverloadLimits, state: NewRequestRate, probe: Probe
 const atLeast = ({ newPerSecondMin }: OverloadLimits, perSecond: number): number =>
   Math.max(newPerSecondMin, perSecond);
 
+/** Below this a late loop waits for the machine, not for its own work: refusing calls would help nobody. */
+const BUSY_UTILIZATION = 0.8;
+
 function heatOf(limits: OverloadLimits, probe: Probe): number {
-  if (probe.delayMs >= limits.delayHighMs || probe.backlogBytes >= limits.backlogBytesHigh) return 2;
+  if (probe.backlogBytes >= limits.backlogBytesHigh) return 2;
+  if (probe.delayMs >= limits.delayHighMs && probe.utilization >= BUSY_UTILIZATION) return 2;
   return probe.utilization >= limits.utilizationHigh ? 1 : 0;
 }
 
 const isCalm = (limits: OverloadLimits, probe: Probe): boolean =>
-  probe.delayMs <= limits.delayLowMs &&
+  (probe.delayMs <= limits.delayLowMs || probe.utilization < BUSY_UTILIZATION) &&
   probe.utilization <= limits.utilizationLow &&
   probe.backlogBytes <= limits.backlogBytesHigh / 2;
