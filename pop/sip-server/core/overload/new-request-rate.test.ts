@@ -44,7 +44,8 @@ test("between the bounds nothing moves; never below the least rate", () => {
   const limited = { name: "limited", perSecond: 100, calmProbes: 0 } as const;
   assert.equal(step(OVERLOAD_LIMITS, limited, probe({ delayMs: 60, utilization: 0.9 })), limited);
   let state: ReturnType<typeof step> = limited;
-  for (let at = 0; at < 200; at++) state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 5_000, utilization: 1, admitted: 0 }));
+  for (let at = 0; at < 200; at++)
+    state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 5_000, utilization: 1, admitted: 0 }));
   assert.deepEqual(state, { name: "limited", perSecond: OVERLOAD_LIMITS.newPerSecondMin, calmProbes: 0 });
 });
 
