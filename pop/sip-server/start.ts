@@ -18,7 +18,7 @@ import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
 import { TlsIdentity } from "./adapters/tls-identity.ts";
 import { Endpoint, type GuardSettings } from "./app/endpoint.ts";
-import { systemAlarm } from "./app/timer-wheel.ts";
+import { systemAlarm } from "./app/shell/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import { handlerOf } from "./core/drachtio/request-handler.ts";
 import type { ListenPoint } from "./core/flow.ts";

@@ -16,12 +16,17 @@ import {
   requestFrom,
 } from "../core/record/record.ts";
 import { serverKey } from "../core/transaction/key.ts";
-import { type DialogEntry, type DialogStore, detached, keyOf } from "./dialog-store.ts";
-import type { Owner, Owners } from "./owners.ts";
-import type { Shell } from "./shell.ts";
-import { type ClientUser, DEAF_USER, type ServerTransaction, type TransactionLayer } from "./transaction-layer.ts";
-import type { UserAgentClient } from "./user-agent-client.ts";
-import type { UserAgentServer } from "./user-agent-server.ts";
+import type { Owner, Owners } from "./applications/owners.ts";
+import type { UserAgentClient } from "./client/user-agent-client.ts";
+import { type DialogEntry, type DialogStore, detached, keyOf } from "./dialogs/dialog-store.ts";
+import type { UserAgentServer } from "./server/user-agent-server.ts";
+import type { Shell } from "./shell/shell.ts";
+import {
+  type ClientUser,
+  DEAF_USER,
+  type ServerTransaction,
+  type TransactionLayer,
+} from "./transactions/transaction-layer.ts";
 
 export interface StateParts {
   readonly shell: Shell;

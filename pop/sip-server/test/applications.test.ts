@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import Srf from "drachtio-srf";
-import { Applications, FailedAttempts } from "../app/applications.ts";
+import { Applications, FailedAttempts } from "../app/applications/applications.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import { FrameReader, frame } from "../core/drachtio/frame.ts";
 import {

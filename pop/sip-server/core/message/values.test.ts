@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isSameSecret } from "../../app/applications.ts";
+import { isSameSecret } from "../../app/applications/applications.ts";
 import { choosePoint } from "../user-agent/destination.ts";
 import { parseNameAddr, showNameAddr, tagOf, withTag } from "./name-addr.ts";
 import { parameter, splitList, withoutParameter } from "./parameters.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRng } from "../../../../kernel/rng.ts";
-import { Overload } from "../../app/overload.ts";
+import { Overload } from "../../app/guard/overload.ts";
 import { OVERLOAD_LIMITS, step, UNLIMITED } from "./new-request-rate.ts";
 
 const probe = (more: Partial<Parameters<typeof step>[2]> = {}) => ({

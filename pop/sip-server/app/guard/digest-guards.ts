@@ -1,12 +1,12 @@
 // Drives core/digest/guard.ts: which listener asks whom for which proof.
 
-import type { Clock } from "../../../kernel/time.ts";
-import { challengeHeaders, examine, type GuardSettings } from "../core/digest/guard.ts";
-import { NonceCounts, type NonceRules } from "../core/digest/nonce.ts";
-import type { ListenPoint } from "../core/flow.ts";
-import type { SipRequest } from "../core/message/message.ts";
-import type { Counters } from "./counters.ts";
-import type { Refusal } from "./dialog-usages.ts";
+import type { Clock } from "../../../../kernel/time.ts";
+import { challengeHeaders, examine, type GuardSettings } from "../../core/digest/guard.ts";
+import { NonceCounts, type NonceRules } from "../../core/digest/nonce.ts";
+import type { ListenPoint } from "../../core/flow.ts";
+import type { SipRequest } from "../../core/message/message.ts";
+import type { Refusal } from "../dialogs/dialog-usages.ts";
+import type { Counters } from "../shell/counters.ts";
 
 interface Guard {
   readonly settings: GuardSettings;

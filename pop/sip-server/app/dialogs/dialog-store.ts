@@ -1,15 +1,15 @@
 // Owns every dialog: by the application's name for it and by what a peer's message says.
 // What an entry holds while the dialog is idle is plain and small; what hangs on it for a while are references to drivers.
 
-import type { AcceptedInviteState } from "../core/dialog/accepted-invite.ts";
-import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
-import type { Flow } from "../core/flow.ts";
-import type { SipRequest } from "../core/message/message.ts";
-import type { AcceptanceRecord, CallRecord, DialogReference } from "../core/record/record.ts";
-import type { Exchange } from "../core/session/offer-answer.ts";
-import * as sessionTimer from "../core/session/session-timer.ts";
-import type { Owner } from "./owners.ts";
-import type { WheelTimer } from "./timer-wheel.ts";
+import type { AcceptedInviteState } from "../../core/dialog/accepted-invite.ts";
+import { type Dialog, dialogKey } from "../../core/dialog/dialog.ts";
+import type { Flow } from "../../core/flow.ts";
+import type { SipRequest } from "../../core/message/message.ts";
+import type { AcceptanceRecord, CallRecord, DialogReference } from "../../core/record/record.ts";
+import type { Exchange } from "../../core/session/offer-answer.ts";
+import * as sessionTimer from "../../core/session/session-timer.ts";
+import type { Owner } from "../applications/owners.ts";
+import type { WheelTimer } from "../shell/timer-wheel.ts";
 
 /** A 2xx the application has yet to acknowledge. */
 export interface UnacknowledgedInvite {

@@ -1,11 +1,11 @@
 // A response whose way back is gone: the connection closed, and nobody listens where it came from. RFC 3261 §18.2.2, RFC 3263 §5.
 
-import type { Flow } from "../core/flow.ts";
-import type { SipResponse } from "../core/message/message.ts";
-import { hopOfSentBy } from "../core/next-hop/response-hop.ts";
-import { choosePoint } from "../core/user-agent/destination.ts";
+import type { Flow } from "../../core/flow.ts";
+import type { SipResponse } from "../../core/message/message.ts";
+import { hopOfSentBy } from "../../core/next-hop/response-hop.ts";
+import { choosePoint } from "../../core/user-agent/destination.ts";
+import type { Shell } from "../shell/shell.ts";
 import type { NextHops } from "./next-hops.ts";
-import type { Shell } from "./shell.ts";
 
 export class ResponseRoutes {
   readonly #shell: Shell;

@@ -6,7 +6,7 @@ import {
   type Probe,
   step,
   UNLIMITED,
-} from "../core/overload/new-request-rate.ts";
+} from "../../core/overload/new-request-rate.ts";
 
 /** So much of a second's requests may come at once. */
 const BURST_SECONDS = 0.25;

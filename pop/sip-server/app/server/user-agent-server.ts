@@ -1,7 +1,7 @@
 // Requests from the network, and the applications' answers to them. RFC 3261 §8.2, §9.2, §12.2.2, §13.3, §15.1.2.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
-import * as acceptedInvite from "../core/dialog/accepted-invite.ts";
+import type { ApplicationLink } from "../../boundary/application-link.ts";
+import * as acceptedInvite from "../../core/dialog/accepted-invite.ts";
 import {
   confirmed,
   dialogId,
@@ -11,12 +11,12 @@ import {
   refreshed,
   refreshesTarget,
   targetOf,
-} from "../core/dialog/dialog.ts";
-import { expiresOf, withoutSubscription } from "../core/dialog/subscription-values.ts";
-import type { Command } from "../core/drachtio/command.ts";
-import * as report from "../core/drachtio/report.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
-import { responseTo } from "../core/message/build.ts";
+} from "../../core/dialog/dialog.ts";
+import { expiresOf, withoutSubscription } from "../../core/dialog/subscription-values.ts";
+import type { Command } from "../../core/drachtio/command.ts";
+import * as report from "../../core/drachtio/report.ts";
+import type { Flow, ListenPoint } from "../../core/flow.ts";
+import { responseTo } from "../../core/message/build.ts";
 import {
   type Header,
   header,
@@ -25,31 +25,36 @@ import {
   listsToken,
   type SipRequest,
   type SipResponse,
-} from "../core/message/message.ts";
-import { serialise } from "../core/message/serialise.ts";
-import { type AcceptanceRecord, freeze, type PendingRecord, requestFrom, thaw } from "../core/record/record.ts";
-import { retryAfterSeconds } from "../core/session/glare.ts";
-import { answered, isTooShort, minSeHeader, sessionExpiresOf } from "../core/session/negotiation.ts";
-import { answeredIn, described, objection, withdrawn } from "../core/session/offer-answer.ts";
-import { OFF, termsOf } from "../core/session/session-timer.ts";
-import { serverKey } from "../core/transaction/key.ts";
-import { responseHeaders, tagFromDraft } from "../core/user-agent/outgoing.ts";
-import { responseFlow } from "../core/user-agent/response-flow.ts";
-import { syntaxFault } from "../core/user-agent/syntax-fault.ts";
-import { methodLabel } from "./counters.ts";
-import { type Acceptance, type DialogEntry, type DialogStore, referenceTo } from "./dialog-store.ts";
-import { type DialogUsages, isOfSession, type Refusal } from "./dialog-usages.ts";
-import { Latency } from "./latency.ts";
-import type { Orphans } from "./orphans.ts";
-import type { Owner, Owners } from "./owners.ts";
+} from "../../core/message/message.ts";
+import { serialise } from "../../core/message/serialise.ts";
+import { type AcceptanceRecord, freeze, type PendingRecord, requestFrom, thaw } from "../../core/record/record.ts";
+import { retryAfterSeconds } from "../../core/session/glare.ts";
+import { answered, isTooShort, minSeHeader, sessionExpiresOf } from "../../core/session/negotiation.ts";
+import { answeredIn, described, objection, withdrawn } from "../../core/session/offer-answer.ts";
+import { OFF, termsOf } from "../../core/session/session-timer.ts";
+import { serverKey } from "../../core/transaction/key.ts";
+import { responseHeaders, tagFromDraft } from "../../core/user-agent/outgoing.ts";
+import { responseFlow } from "../../core/user-agent/response-flow.ts";
+import { syntaxFault } from "../../core/user-agent/syntax-fault.ts";
+import type { Owner, Owners } from "../applications/owners.ts";
+import type { UserAgentClient } from "../client/user-agent-client.ts";
+import { type Acceptance, type DialogEntry, type DialogStore, referenceTo } from "../dialogs/dialog-store.ts";
+import { type DialogUsages, isOfSession, type Refusal } from "../dialogs/dialog-usages.ts";
+import type { Orphans } from "../dialogs/orphans.ts";
+import type { SessionTimers } from "../dialogs/session-timers.ts";
+import type { RequestGate } from "../guard/request-gate.ts";
+import type { Received } from "../proxy/proxy.ts";
+import { methodLabel } from "../shell/counters.ts";
+import { Latency } from "../shell/latency.ts";
+import type { Shell } from "../shell/shell.ts";
+import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
+import {
+  type ServerTransaction,
+  type ServerUser,
+  type TransactionLayer,
+  timerRecords,
+} from "../transactions/transaction-layer.ts";
 import { PendingRequest, type Silence } from "./pending-request.ts";
-import type { Received } from "./proxy.ts";
-import type { RequestGate } from "./request-gate.ts";
-import type { SessionTimers } from "./session-timers.ts";
-import type { Shell } from "./shell.ts";
-import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import { type ServerTransaction, type ServerUser, type TransactionLayer, timerRecords } from "./transaction-layer.ts";
-import type { UserAgentClient } from "./user-agent-client.ts";
 
 /** What an application may be given outside a dialog; the rest is answered here. */
 const DELIVERED = new Set([

@@ -1,9 +1,9 @@
 // Dialogs whose application has lost its connection: they live on for a grace time, then each gets its BYE, a few per turn.
 
+import type { Owner, Owners } from "../applications/owners.ts";
+import type { Shell } from "../shell/shell.ts";
+import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
 import type { DialogEntry, DialogStore } from "./dialog-store.ts";
-import type { Owner, Owners } from "./owners.ts";
-import type { Shell } from "./shell.ts";
-import type { TimerOwner, WheelTimer } from "./timer-wheel.ts";
 
 /** BYEs go out in turns of this length. */
 const TURN_MS = 100;

@@ -1,25 +1,25 @@
 // Which application gets a new request: one that is connected and asked for its method, or, where the configuration names
 // a handler for the method, one we connect to, or whatever an HTTP handler says.
 
-import type { Log } from "../../../kernel/log.ts";
-import type { Outcome } from "../../../kernel/outcome.ts";
-import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
-import type { ApplicationAddress, HandlerFailure, RequestHandlers } from "../boundary/request-handlers.ts";
+import type { Log } from "../../../../kernel/log.ts";
+import type { Outcome } from "../../../../kernel/outcome.ts";
+import type { ApplicationHost, ApplicationLink } from "../../boundary/application-link.ts";
+import type { ApplicationAddress, HandlerFailure, RequestHandlers } from "../../boundary/request-handlers.ts";
 import {
   type HandlerInstruction,
   parseInstruction,
   questionUrl,
   type RequestHandler,
-} from "../core/drachtio/request-handler.ts";
-import type { Flow } from "../core/flow.ts";
-import type { HandlerLimits } from "../core/limits.ts";
-import { type Header, header, type SipRequest } from "../core/message/message.ts";
+} from "../../core/drachtio/request-handler.ts";
+import type { Flow } from "../../core/flow.ts";
+import type { HandlerLimits } from "../../core/limits.ts";
+import { type Header, header, type SipRequest } from "../../core/message/message.ts";
+import type { ProxyLayer, Received } from "../proxy/proxy.ts";
+import type { Shell } from "../shell/shell.ts";
+import type { TimerOwner } from "../shell/timer-wheel.ts";
 import type { Applications } from "./applications.ts";
 import { OutboundApplication } from "./outbound-application.ts";
 import type { Owner } from "./owners.ts";
-import type { ProxyLayer, Received } from "./proxy.ts";
-import type { Shell } from "./shell.ts";
-import type { TimerOwner } from "./timer-wheel.ts";
 
 /** What the user agent lets be done to a request that no application has answered. */
 export interface UndecidedRequests {

@@ -1,12 +1,12 @@
 // What both halves of the user agent share: the clock, chance, our addresses, the way out.
 
-import type { Clock } from "../../../kernel/time.ts";
-import type { Ids } from "../boundary/ids.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
-import type { UserAgentLimits } from "../core/limits.ts";
-import type { SipMessage, SipRequest } from "../core/message/message.ts";
-import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
-import type { Timing } from "../core/transaction/timing.ts";
+import type { Clock } from "../../../../kernel/time.ts";
+import type { Ids } from "../../boundary/ids.ts";
+import type { Flow, ListenPoint } from "../../core/flow.ts";
+import type { UserAgentLimits } from "../../core/limits.ts";
+import type { SipMessage, SipRequest } from "../../core/message/message.ts";
+import type { SessionTimerPolicy } from "../../core/session/negotiation.ts";
+import type { Timing } from "../../core/transaction/timing.ts";
 import type { CallRecords } from "./call-records.ts";
 import type { Counters } from "./counters.ts";
 import type { TimerWheel } from "./timer-wheel.ts";

@@ -1,6 +1,6 @@
 // How long things took, counted in buckets: no list of values grows.
 
-import type { Buckets } from "../boundary/observable.ts";
+import type { Buckets } from "../../boundary/observable.ts";
 
 /** Upper bounds, ms. */
 export const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000] as const;

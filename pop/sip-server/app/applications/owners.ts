@@ -1,10 +1,10 @@
 // Applications as owners of dialogs. A connection may break and come back: what belongs to an application belongs to its
 // owner, not to the connection, and what it is to be told meanwhile waits here for a while.
 
-import type { Clock } from "../../../kernel/time.ts";
-import type { ApplicationLink, Urgency } from "../boundary/application-link.ts";
-import type { UserAgentLimits } from "../core/limits.ts";
-import type { OwnerRecord } from "../core/record/record.ts";
+import type { Clock } from "../../../../kernel/time.ts";
+import type { ApplicationLink, Urgency } from "../../boundary/application-link.ts";
+import type { UserAgentLimits } from "../../core/limits.ts";
+import type { OwnerRecord } from "../../core/record/record.ts";
 
 interface Kept {
   readonly payload: string;

@@ -1,18 +1,18 @@
 // What a request must pass before an application sees it: digest, extensions it insists on, the dialog it wants to replace.
 // RFC 3261 §8.2.2.3, §22, RFC 3891.
 
-import { type Dialog, dialogKey } from "../core/dialog/dialog.ts";
-import { judge, replacesOf } from "../core/dialog/replaces.ts";
-import type { KnownPassword } from "../core/digest/answer.ts";
-import type { GuardSettings } from "../core/digest/guard.ts";
-import type { ListenPoint } from "../core/flow.ts";
-import type { SipRequest } from "../core/message/message.ts";
-import { SERVER_OPTION_TAGS, unsupported } from "../core/user-agent/option-tags.ts";
-import type { Counters } from "./counters.ts";
-import type { DialogStore } from "./dialog-store.ts";
-import type { Refusal } from "./dialog-usages.ts";
+import { type Dialog, dialogKey } from "../../core/dialog/dialog.ts";
+import { judge, replacesOf } from "../../core/dialog/replaces.ts";
+import type { KnownPassword } from "../../core/digest/answer.ts";
+import type { GuardSettings } from "../../core/digest/guard.ts";
+import type { ListenPoint } from "../../core/flow.ts";
+import type { SipRequest } from "../../core/message/message.ts";
+import { SERVER_OPTION_TAGS, unsupported } from "../../core/user-agent/option-tags.ts";
+import type { Owner } from "../applications/owners.ts";
+import type { DialogStore } from "../dialogs/dialog-store.ts";
+import type { Refusal } from "../dialogs/dialog-usages.ts";
+import type { Counters } from "../shell/counters.ts";
 import type { DigestGuards } from "./digest-guards.ts";
-import type { Owner } from "./owners.ts";
 
 export interface GateSettings {
   /** Tags that the applications understand, besides the server's own. */

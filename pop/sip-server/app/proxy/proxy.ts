@@ -2,25 +2,32 @@
 // RFC 3261 §16. The decisions are in core/proxy; here they are carried out.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
-import type { ApplicationLink } from "../boundary/application-link.ts";
-import type { Command } from "../core/drachtio/command.ts";
-import * as report from "../core/drachtio/report.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
-import type { ProxyLimits } from "../core/limits.ts";
-import { responseTo } from "../core/message/build.ts";
-import { type Header, header, type SipRequest, type SipResponse } from "../core/message/message.ts";
-import { bareHost, parseUri, type SipUri, uriParameter } from "../core/message/uri.ts";
-import { hopOf, type NoHop, targetOfAddress } from "../core/next-hop/hop.ts";
-import { breadthOf, forwarded, nextOf, passageOf, unsupportedDemands, withoutOurVia } from "../core/proxy/forward.ts";
-import { isLooped, loopMark, markedBranch } from "../core/proxy/loop.ts";
-import * as responseContext from "../core/proxy/response-context.ts";
-import { isOneOfUs } from "../core/user-agent/destination.ts";
-import { contactUriOf, ourVia } from "../core/user-agent/outgoing.ts";
-import { responseFlow } from "../core/user-agent/response-flow.ts";
-import type { BuildRequest, ClientRequest, ClientRequests } from "./client-requests.ts";
-import type { Shell } from "./shell.ts";
-import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import type { ServerTransaction, TransactionLayer } from "./transaction-layer.ts";
+import type { ApplicationLink } from "../../boundary/application-link.ts";
+import type { Command } from "../../core/drachtio/command.ts";
+import * as report from "../../core/drachtio/report.ts";
+import type { Flow, ListenPoint } from "../../core/flow.ts";
+import type { ProxyLimits } from "../../core/limits.ts";
+import { responseTo } from "../../core/message/build.ts";
+import { type Header, header, type SipRequest, type SipResponse } from "../../core/message/message.ts";
+import { bareHost, parseUri, type SipUri, uriParameter } from "../../core/message/uri.ts";
+import { hopOf, type NoHop, targetOfAddress } from "../../core/next-hop/hop.ts";
+import {
+  breadthOf,
+  forwarded,
+  nextOf,
+  passageOf,
+  unsupportedDemands,
+  withoutOurVia,
+} from "../../core/proxy/forward.ts";
+import { isLooped, loopMark, markedBranch } from "../../core/proxy/loop.ts";
+import * as responseContext from "../../core/proxy/response-context.ts";
+import { isOneOfUs } from "../../core/user-agent/destination.ts";
+import { contactUriOf, ourVia } from "../../core/user-agent/outgoing.ts";
+import { responseFlow } from "../../core/user-agent/response-flow.ts";
+import type { BuildRequest, ClientRequest, ClientRequests } from "../next-hops/client-requests.ts";
+import type { Shell } from "../shell/shell.ts";
+import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
+import type { ServerTransaction, TransactionLayer } from "../transactions/transaction-layer.ts";
 
 export type ProxyCommand = Extract<Command, { kind: "proxy" }>;
 /** What is asked for, whoever asks: an application's frame or an HTTP answer. */

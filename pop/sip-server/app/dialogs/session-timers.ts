@@ -1,11 +1,11 @@
 // Drives core/session/session-timer.ts for every dialog that has one. Our refreshes are no business of the application.
 
-import { glareWaitMs } from "../core/session/glare.ts";
-import type { SessionTerms } from "../core/session/negotiation.ts";
-import * as sessionTimer from "../core/session/session-timer.ts";
+import { glareWaitMs } from "../../core/session/glare.ts";
+import type { SessionTerms } from "../../core/session/negotiation.ts";
+import * as sessionTimer from "../../core/session/session-timer.ts";
+import type { Shell } from "../shell/shell.ts";
+import type { TimerOwner } from "../shell/timer-wheel.ts";
 import type { DialogEntry } from "./dialog-store.ts";
-import type { Shell } from "./shell.ts";
-import type { TimerOwner } from "./timer-wheel.ts";
 
 export interface SessionTimerUser {
   /** Sends UPDATE or re-INVITE; the outcome comes back as `agreed` or `refused`. */

@@ -1,6 +1,6 @@
 // The application of one request, before anybody has connected to it: what it is to be told waits until it may be told.
 
-import type { ApplicationLink, Urgency } from "../boundary/application-link.ts";
+import type { ApplicationLink, Urgency } from "../../boundary/application-link.ts";
 
 /** The request itself, and what may happen to it before the application is there. */
 const HELD_FRAMES_MAX = 16;

@@ -1,16 +1,16 @@
 // A request of the network that an application has yet to answer.
 
-import * as reliable from "../core/dialog/reliable-provisional.ts";
-import type { ResponseDraft } from "../core/drachtio/command.ts";
-import type { Flow, ListenPoint } from "../core/flow.ts";
-import type { SipRequest, SipResponse } from "../core/message/message.ts";
-import { type DialogReference, freeze, type PendingRecord, thaw } from "../core/record/record.ts";
-import { serverKey } from "../core/transaction/key.ts";
-import type { DialogEntry } from "./dialog-store.ts";
-import type { Owner } from "./owners.ts";
-import type { Shell } from "./shell.ts";
-import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import { type ServerTransaction, timerRecords } from "./transaction-layer.ts";
+import * as reliable from "../../core/dialog/reliable-provisional.ts";
+import type { ResponseDraft } from "../../core/drachtio/command.ts";
+import type { Flow, ListenPoint } from "../../core/flow.ts";
+import type { SipRequest, SipResponse } from "../../core/message/message.ts";
+import { type DialogReference, freeze, type PendingRecord, thaw } from "../../core/record/record.ts";
+import { serverKey } from "../../core/transaction/key.ts";
+import type { Owner } from "../applications/owners.ts";
+import type { DialogEntry } from "../dialogs/dialog-store.ts";
+import type { Shell } from "../shell/shell.ts";
+import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
+import { type ServerTransaction, timerRecords } from "../transactions/transaction-layer.ts";
 
 export interface PendingFacts {
   readonly transactionId: string;

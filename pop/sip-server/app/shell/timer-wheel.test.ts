@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { SimWorld } from "../../../kernel/sim/world.ts";
+import { SimWorld } from "../../../../kernel/sim/world.ts";
 import { NamedTimers, TimerWheel } from "./timer-wheel.ts";
 
 /** A clock moved by hand, and an alarm that rings when it is passed. */

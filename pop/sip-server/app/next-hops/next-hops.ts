@@ -1,15 +1,15 @@
 // Where a request may go: the targets of a URI, best first. Drives core/next-hop: asks, remembers, and asks once for all who
 // want to know the same. RFC 3263.
 
-import type { NameService } from "../boundary/name-service.ts";
-import type { NextHopLimits } from "../core/limits.ts";
-import { type DnsAnswer, type Question, questionKey } from "../core/next-hop/dns.ts";
-import { DnsCache } from "../core/next-hop/dns-cache.ts";
-import { type Hop, type Target, targetOfAddress } from "../core/next-hop/hop.ts";
-import { Quarantine, type QuarantineInput } from "../core/next-hop/quarantine.ts";
-import * as resolution from "../core/next-hop/resolution.ts";
-import type { Shell } from "./shell.ts";
-import { NamedTimers, type TimerOwner, type WheelTimer } from "./timer-wheel.ts";
+import type { NameService } from "../../boundary/name-service.ts";
+import type { NextHopLimits } from "../../core/limits.ts";
+import { type DnsAnswer, type Question, questionKey } from "../../core/next-hop/dns.ts";
+import { DnsCache } from "../../core/next-hop/dns-cache.ts";
+import { type Hop, type Target, targetOfAddress } from "../../core/next-hop/hop.ts";
+import { Quarantine, type QuarantineInput } from "../../core/next-hop/quarantine.ts";
+import * as resolution from "../../core/next-hop/resolution.ts";
+import type { Shell } from "../shell/shell.ts";
+import { NamedTimers, type TimerOwner, type WheelTimer } from "../shell/timer-wheel.ts";
 
 export interface NextHopParts {
   readonly shell: Shell;

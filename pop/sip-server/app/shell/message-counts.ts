@@ -1,8 +1,8 @@
 // How many messages came and went, by direction, transport, method and status. On the way of every message: an index and an addition.
 
-import type { MessageCount } from "../boundary/observable.ts";
-import { TRANSPORT_NAMES, type TransportName } from "../core/flow.ts";
-import type { SipMessage } from "../core/message/message.ts";
+import type { MessageCount } from "../../boundary/observable.ts";
+import { TRANSPORT_NAMES, type TransportName } from "../../core/flow.ts";
+import type { SipMessage } from "../../core/message/message.ts";
 
 export const METHOD_LABELS = [
   ..."INVITE ACK BYE CANCEL OPTIONS INFO PRACK UPDATE MESSAGE REGISTER SUBSCRIBE NOTIFY REFER PUBLISH".split(" "),

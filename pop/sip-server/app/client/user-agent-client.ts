@@ -1,7 +1,7 @@
 // Requests of applications, and the network's answers to them. RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1.
 
-import { succeed } from "../../../kernel/outcome.ts";
-import * as cancellation from "../core/dialog/cancellation.ts";
+import { succeed } from "../../../../kernel/outcome.ts";
+import * as cancellation from "../../core/dialog/cancellation.ts";
 import {
   addressing,
   confirmed,
@@ -12,13 +12,13 @@ import {
   makesDialog,
   refreshed,
   refreshesTarget,
-} from "../core/dialog/dialog.ts";
-import { expiresOf } from "../core/dialog/subscription-values.ts";
-import { type Attempts, type KnownPassword, type Retry, UNTRIED, withProof } from "../core/digest/answer.ts";
-import type { Command, RequestDraft } from "../core/drachtio/command.ts";
-import * as report from "../core/drachtio/report.ts";
-import { type Flow, isWebSocket, type ListenPoint } from "../core/flow.ts";
-import { cancelFor, responseTo } from "../core/message/build.ts";
+} from "../../core/dialog/dialog.ts";
+import { expiresOf } from "../../core/dialog/subscription-values.ts";
+import { type Attempts, type KnownPassword, type Retry, UNTRIED, withProof } from "../../core/digest/answer.ts";
+import type { Command, RequestDraft } from "../../core/drachtio/command.ts";
+import * as report from "../../core/drachtio/report.ts";
+import { type Flow, isWebSocket, type ListenPoint } from "../../core/flow.ts";
+import { cancelFor, responseTo } from "../../core/message/build.ts";
 import {
   header,
   headersOf,
@@ -27,10 +27,10 @@ import {
   listsToken,
   type SipRequest,
   type SipResponse,
-} from "../core/message/message.ts";
-import { serialise } from "../core/message/serialise.ts";
-import { bareHost } from "../core/message/uri.ts";
-import { hopOf, targetOfAddress } from "../core/next-hop/hop.ts";
+} from "../../core/message/message.ts";
+import { serialise } from "../../core/message/serialise.ts";
+import { bareHost } from "../../core/message/uri.ts";
+import { hopOf, targetOfAddress } from "../../core/next-hop/hop.ts";
 import {
   type CallRecord,
   type ClientUserRecord,
@@ -38,28 +38,39 @@ import {
   type RefreshRecord,
   requestFrom,
   thaw,
-} from "../core/record/record.ts";
-import { agreed, asked, minSeOf, raised } from "../core/session/negotiation.ts";
-import { answeredIn, described, withdrawn } from "../core/session/offer-answer.ts";
-import { termsOf } from "../core/session/session-timer.ts";
-import { isPrivate } from "../core/user-agent/destination.ts";
-import { cancelHeaders, newRequest, requestInDialog, sentFrom } from "../core/user-agent/outgoing.ts";
-import { stopReasonOf } from "./call-records.ts";
+} from "../../core/record/record.ts";
+import { agreed, asked, minSeOf, raised } from "../../core/session/negotiation.ts";
+import { answeredIn, described, withdrawn } from "../../core/session/offer-answer.ts";
+import { termsOf } from "../../core/session/session-timer.ts";
+import { isPrivate } from "../../core/user-agent/destination.ts";
+import { cancelHeaders, newRequest, requestInDialog, sentFrom } from "../../core/user-agent/outgoing.ts";
+import type { Owner, Owners } from "../applications/owners.ts";
+import {
+  type AckKeeper,
+  type DialogEntry,
+  type DialogStore,
+  type HeldRequest,
+  referenceTo,
+} from "../dialogs/dialog-store.ts";
+import { type DialogUsages, hasUsageFor } from "../dialogs/dialog-usages.ts";
+import { SessionTimers } from "../dialogs/session-timers.ts";
 import {
   type ClientRequest,
   type ClientRequests,
   type ClientRequestUser,
   DEAF,
   type NextHop,
-} from "./client-requests.ts";
-import { type AckKeeper, type DialogEntry, type DialogStore, type HeldRequest, referenceTo } from "./dialog-store.ts";
-import { type DialogUsages, hasUsageFor } from "./dialog-usages.ts";
-import type { Owner, Owners } from "./owners.ts";
-import { SessionTimers } from "./session-timers.ts";
-import type { Shell } from "./shell.ts";
-import type { Resolve } from "./state-records.ts";
-import { NamedTimers, type TimerOwner } from "./timer-wheel.ts";
-import { type ClientUser, type Failed, type TransactionLayer, timerRecords } from "./transaction-layer.ts";
+} from "../next-hops/client-requests.ts";
+import { stopReasonOf } from "../shell/call-records.ts";
+import type { Shell } from "../shell/shell.ts";
+import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
+import type { Resolve } from "../state-records.ts";
+import {
+  type ClientUser,
+  type Failed,
+  type TransactionLayer,
+  timerRecords,
+} from "../transactions/transaction-layer.ts";
 
 type SendRequest = Extract<Command, { kind: "send-request" }>;
 

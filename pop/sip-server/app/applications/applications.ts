@@ -1,8 +1,8 @@
 // Who is connected, and who wants which requests.
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { ApplicationLink } from "../boundary/application-link.ts";
-import { AUTHENTICATION_LIMITS, type AuthenticationLimits } from "../core/limits.ts";
+import type { ApplicationLink } from "../../boundary/application-link.ts";
+import { AUTHENTICATION_LIMITS, type AuthenticationLimits } from "../../core/limits.ts";
 
 interface Application {
   readonly link: ApplicationLink;

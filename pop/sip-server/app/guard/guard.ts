@@ -1,11 +1,11 @@
 // The guard of the listeners: core/guard decides, this knows who is trusted, looks for scanners and counts what was dropped.
 
-import type { Clock } from "../../../kernel/time.ts";
-import { type Lane, laneOf } from "../core/guard/lane.ts";
-import type { GuardLimits } from "../core/guard/limits.ts";
-import { scannerPattern } from "../core/guard/scanner.ts";
-import { type BanView, SourceGuard, type Verdict } from "../core/guard/source-guard.ts";
-import type { Counters, Tally } from "./counters.ts";
+import type { Clock } from "../../../../kernel/time.ts";
+import { type Lane, laneOf } from "../../core/guard/lane.ts";
+import type { GuardLimits } from "../../core/guard/limits.ts";
+import { scannerPattern } from "../../core/guard/scanner.ts";
+import { type BanView, SourceGuard, type Verdict } from "../../core/guard/source-guard.ts";
+import type { Counters, Tally } from "../shell/counters.ts";
 
 export type DropReason = Exclude<Verdict, "admitted"> | "scanner";
 

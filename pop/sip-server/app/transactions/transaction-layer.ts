@@ -1,25 +1,25 @@
 // Owns every transaction: finds it, feeds it one input at a time, performs its effects, forgets it when it has ended. RFC 3261 §17.
 
-import type { Step } from "../../../kernel/step.ts";
-import { type Flow, isReliable, isWebSocket } from "../core/flow.ts";
-import { responseTo } from "../core/message/build.ts";
-import type { SipMessage, SipRequest, SipResponse } from "../core/message/message.ts";
-import { serialise } from "../core/message/serialise.ts";
+import type { Step } from "../../../../kernel/step.ts";
+import { type Flow, isReliable, isWebSocket } from "../../core/flow.ts";
+import { responseTo } from "../../core/message/build.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../../core/message/message.ts";
+import { serialise } from "../../core/message/serialise.ts";
 import {
   type ClientUserRecord,
   freeze,
   type TimerRecord,
   type TransactionRecord,
   thaw,
-} from "../core/record/record.ts";
-import type { ClientEffect, ServerEffect } from "../core/transaction/effect.ts";
-import * as inviteClient from "../core/transaction/invite-client.ts";
-import * as inviteServer from "../core/transaction/invite-server.ts";
-import { clientKey, mergeKey, serverKey } from "../core/transaction/key.ts";
-import * as nonInviteClient from "../core/transaction/non-invite-client.ts";
-import * as nonInviteServer from "../core/transaction/non-invite-server.ts";
-import type { Timing, TransactionContext } from "../core/transaction/timing.ts";
-import { NamedTimers, type TimerOwner, type TimerWheel } from "./timer-wheel.ts";
+} from "../../core/record/record.ts";
+import type { ClientEffect, ServerEffect } from "../../core/transaction/effect.ts";
+import * as inviteClient from "../../core/transaction/invite-client.ts";
+import * as inviteServer from "../../core/transaction/invite-server.ts";
+import { clientKey, mergeKey, serverKey } from "../../core/transaction/key.ts";
+import * as nonInviteClient from "../../core/transaction/non-invite-client.ts";
+import * as nonInviteServer from "../../core/transaction/non-invite-server.ts";
+import type { Timing, TransactionContext } from "../../core/transaction/timing.ts";
+import { NamedTimers, type TimerOwner, type TimerWheel } from "../shell/timer-wheel.ts";
 
 export type Failed = "timeout" | "transport";
 

@@ -1,9 +1,9 @@
 // Call detail records of the drachtio protocol: attempt, start and stop of each leg, each to one application that asked
 // for that kind, the next one next time. Nothing is kept: a record nobody wants is not made.
 
-import type { ApplicationLink } from "../boundary/application-link.ts";
-import * as report from "../core/drachtio/report.ts";
-import type { SipMessage } from "../core/message/message.ts";
+import type { ApplicationLink } from "../../boundary/application-link.ts";
+import * as report from "../../core/drachtio/report.ts";
+import type { SipMessage } from "../../core/message/message.ts";
 
 export type LegRole = "uac" | "uas" | "proxy-uac" | "proxy-uas";
 

@@ -10,25 +10,25 @@
 // reached, is silent for `nextTargetAfterMs`, or says 503; other requests when it cannot be reached, times out or says
 // 503. Once a provisional above 100 has come nobody else is asked: the caller has heard it ring.
 
-import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import { type Flow, facing, isWebSocket, type ListenPoint } from "../core/flow.ts";
-import { cancelFor } from "../core/message/build.ts";
-import { type Header, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
-import { hopOf, type NoHop, type Target, usualTransport } from "../core/next-hop/hop.ts";
-import type { QuarantineInput } from "../core/next-hop/quarantine.ts";
-import type { ClientUserRecord } from "../core/record/record.ts";
-import { choosePoint, isOneOfUs } from "../core/user-agent/destination.ts";
-import { sentFrom, type Unsendable } from "../core/user-agent/outgoing.ts";
-import type { NextHops } from "./next-hops.ts";
-import type { Shell } from "./shell.ts";
-import type { TimerOwner, WheelTimer } from "./timer-wheel.ts";
+import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
+import { type Flow, facing, isWebSocket, type ListenPoint } from "../../core/flow.ts";
+import { cancelFor } from "../../core/message/build.ts";
+import { type Header, headerValue, type SipRequest, type SipResponse } from "../../core/message/message.ts";
+import { hopOf, type NoHop, type Target, usualTransport } from "../../core/next-hop/hop.ts";
+import type { QuarantineInput } from "../../core/next-hop/quarantine.ts";
+import type { ClientUserRecord } from "../../core/record/record.ts";
+import { choosePoint, isOneOfUs } from "../../core/user-agent/destination.ts";
+import { sentFrom, type Unsendable } from "../../core/user-agent/outgoing.ts";
+import type { Shell } from "../shell/shell.ts";
+import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
 import {
   type ClientTransaction,
   type ClientUser,
   DEAF_USER,
   type Failed,
   type TransactionLayer,
-} from "./transaction-layer.ts";
+} from "../transactions/transaction-layer.ts";
+import type { NextHops } from "./next-hops.ts";
 
 export interface NextHop {
   /** Whose host gets the request: the application's route, the first Route, else the Request-URI. */

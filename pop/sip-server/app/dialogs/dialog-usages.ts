@@ -1,7 +1,7 @@
 // Drives core/dialog/usages.ts: which requests a dialog still takes, when it ends, and the dialogs that a NOTIFY makes.
 // RFC 6665, RFC 3515, RFC 5057.
 
-import { confirmed, type Dialog, dialogId, dialogOfNotify, dialogOfUac, refreshed } from "../core/dialog/dialog.ts";
+import { confirmed, type Dialog, dialogId, dialogOfNotify, dialogOfUac, refreshed } from "../../core/dialog/dialog.ts";
 import {
   type EventName,
   eventOf,
@@ -10,17 +10,17 @@ import {
   stateOf,
   subscriptionOf,
   withoutSubscription,
-} from "../core/dialog/subscription-values.ts";
-import * as usages from "../core/dialog/usages.ts";
-import type { RequestDraft, ResponseDraft } from "../core/drachtio/command.ts";
-import * as report from "../core/drachtio/report.ts";
-import type { Flow } from "../core/flow.ts";
-import { type Header, header, headerValue, type SipRequest, type SipResponse } from "../core/message/message.ts";
-import { giveUpMs } from "../core/transaction/timing.ts";
+} from "../../core/dialog/subscription-values.ts";
+import * as usages from "../../core/dialog/usages.ts";
+import type { RequestDraft, ResponseDraft } from "../../core/drachtio/command.ts";
+import * as report from "../../core/drachtio/report.ts";
+import type { Flow } from "../../core/flow.ts";
+import { type Header, header, headerValue, type SipRequest, type SipResponse } from "../../core/message/message.ts";
+import { giveUpMs } from "../../core/transaction/timing.ts";
+import type { Owner } from "../applications/owners.ts";
+import type { Shell } from "../shell/shell.ts";
+import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
 import type { DialogEntry, DialogStore } from "./dialog-store.ts";
-import type { Owner } from "./owners.ts";
-import type { Shell } from "./shell.ts";
-import type { TimerOwner, WheelTimer } from "./timer-wheel.ts";
 
 export interface Refusal {
   readonly status: number;

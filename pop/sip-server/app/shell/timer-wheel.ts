@@ -1,7 +1,7 @@
 // Tens of thousands of timers, one setTimeout. A hashed wheel of 4,096 slots of 8 ms (a turn is 32.8 s): starting and
 // stopping a timer costs the same however many run. A timer fires on the first tick at or after its deadline, never before.
 
-import type { Clock } from "../../../kernel/time.ts";
+import type { Clock } from "../../../../kernel/time.ts";
 
 export interface TimerOwner {
   onTimer(name: string): void;
