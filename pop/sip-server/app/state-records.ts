@@ -5,7 +5,6 @@ import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import { responseTo } from "../core/message/build.ts";
 import {
   type DialogRecord,
-  type DialogReference,
   type EndpointRecord,
   freeze,
   type Plain,
@@ -18,7 +17,7 @@ import {
 import { serverKey } from "../core/transaction/key.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
 import type { UserAgentClient } from "./client/user-agent-client.ts";
-import { type DialogEntry, type DialogStore, detached, keyOf } from "./dialogs/dialog-store.ts";
+import { type DialogEntry, type DialogStore, detached, keyOf, type Resolve } from "./dialogs/dialog-store.ts";
 import type { UserAgentServer } from "./server/user-agent-server.ts";
 import type { Shell } from "./shell/shell.ts";
 import {
@@ -79,9 +78,6 @@ export function dialogRecord(entry: DialogEntry, unixMs: number): DialogRecord {
     heldBye: heldBye?.record(unixMs),
   };
 }
-
-/** Finds the entry a record means: one in the store, or one that has ended and is only talked about. */
-export type Resolve = (reference: DialogReference, owner: Owner) => DialogEntry | undefined;
 
 export interface Restored {
   readonly dialogs: number;

@@ -50,6 +50,7 @@ import {
   type DialogEntry,
   type DialogStore,
   type HeldRequest,
+  type Resolve,
   referenceTo,
 } from "../dialogs/dialog-store.ts";
 import { type DialogUsages, hasUsageFor } from "../dialogs/dialog-usages.ts";
@@ -64,7 +65,6 @@ import {
 import { stopReasonOf } from "../shell/call-records.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import type { Resolve } from "../state-records.ts";
 import {
   type ClientUser,
   type Failed,

@@ -205,3 +205,6 @@ export const detached = (dialog: Dialog, owner: Owner): DialogEntry => ({
 /** How a record names a dialog. */
 export const referenceTo = ({ dialog }: DialogEntry): DialogReference =>
   dialog.phase === "terminated" ? dialog : keyOf(dialog);
+
+/** Finds the entry a record means: one in the store, or one that has ended and is only talked about. */
+export type Resolve = (reference: DialogReference, owner: Owner) => DialogEntry | undefined;

@@ -21,6 +21,7 @@ import {
 } from "../../core/proxy/forward.ts";
 import { isLooped, loopMark, markedBranch } from "../../core/proxy/loop.ts";
 import * as responseContext from "../../core/proxy/response-context.ts";
+import type { Target } from "../../core/proxy/target.ts";
 import { isOneOfUs } from "../../core/user-agent/destination.ts";
 import { contactUriOf, ourVia } from "../../core/user-agent/outgoing.ts";
 import { responseFlow } from "../../core/user-agent/response-flow.ts";
@@ -274,10 +275,10 @@ interface Way {
 
 interface Plan {
   readonly context: responseContext.SearchContext;
-  readonly targets: readonly responseContext.Target[];
+  readonly targets: readonly Target[];
   /** The address of ours it must leave from, if any will do. */
   readonly pointId: string | undefined;
-  wayTo(target: responseContext.Target): Way;
+  wayTo(target: Target): Way;
   copy(way: Way, breadth: number): BuildRequest;
   /** It may begin a call, which then has records. */
   readonly isInitial: boolean;
@@ -401,7 +402,7 @@ class ProxiedRequest implements TimerOwner {
     }
   }
 
-  #fork(branch: number, target: responseContext.Target, breadth: number): void {
+  #fork(branch: number, target: Target, breadth: number): void {
     const way = this.#plan.wayTo(target);
     this.#requests.locate({ uri: way.nextHop, pointId: this.#plan.pointId }, (located) => {
       if (this.#over || this.#hasEnded(branch)) return;

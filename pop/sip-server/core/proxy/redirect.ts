@@ -4,7 +4,7 @@ import { header, type SipResponse } from "../message/message.ts";
 import { parseNameAddr } from "../message/name-addr.ts";
 import { parameter, splitList } from "../message/parameters.ts";
 import { asRequestUri, parseUri, showUri } from "../message/uri.ts";
-import type { Target } from "./response-context.ts";
+import type { Target } from "./target.ts";
 
 /** The contacts we can ask, best first; and the response without them, undefined when none is left. */
 export function contactsToFollow(response: SipResponse): {

@@ -8,6 +8,7 @@ import { headersOf } from "../message/message.ts";
 import { DEFAULT_TIMING } from "../transaction/timing.ts";
 import { chooseBest } from "./best-response.ts";
 import * as context from "./response-context.ts";
+import type { Target } from "./target.ts";
 
 const invite = requestOf("INVITE");
 const response = (status: number, headers: string[] = []) => responseOf(invite, status, { headers });
@@ -24,7 +25,7 @@ const SERIAL: context.SearchContext = {
   targetsMax: 8,
   breadth: 60,
 };
-const targets = (count: number): context.Target[] =>
+const targets = (count: number): Target[] =>
   Array.from({ length: count }, (_, at) => ({ uri: `sip:t${at}@192.0.2.1`, isRequestUri: true }));
 
 const inWords = (effects: readonly context.ContextEffect[]): string =>

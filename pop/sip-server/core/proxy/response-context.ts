@@ -8,12 +8,7 @@ import type { SipResponse } from "../message/message.ts";
 import type { Timing } from "../transaction/timing.ts";
 import { type Collected, chooseBest } from "./best-response.ts";
 import { contactsToFollow } from "./redirect.ts";
-
-export interface Target {
-  readonly uri: string;
-  /** The Request-URI becomes this one (§16.6 step 2); otherwise it is only where the request is sent. */
-  readonly isRequestUri: boolean;
-}
+import type { Target } from "./target.ts";
 
 /** What is told once and for all. */
 export interface SearchContext {
