@@ -4,39 +4,14 @@ import type { Answerable } from "./malformed.ts";
 import { type Header, header, headersOf, headerValue, type SipRequest, type SipResponse } from "./message.ts";
 import { parseNameAddr, showNameAddr, tagOf, withTag } from "./name-addr.ts";
 import { hasOpenQuote, splitList, withoutEmptyParameters } from "./parameters.ts";
+import { reasonPhrase } from "./reason-phrases.ts";
 import { parseVia, showVia, type Via } from "./via.ts";
-
-const REASONS: Readonly<Record<number, string>> = {
-  100: "Trying",
-  200: "OK",
-  302: "Moved Temporarily",
-  400: "Bad Request",
-  401: "Unauthorized",
-  404: "Not Found",
-  407: "Proxy Authentication Required",
-  408: "Request Timeout",
-  416: "Unsupported URI Scheme",
-  420: "Bad Extension",
-  440: "Max-Breadth Exceeded",
-  480: "Temporarily Unavailable",
-  481: "Call/Transaction Does Not Exist",
-  482: "Loop Detected",
-  483: "Too Many Hops",
-  486: "Busy Here",
-  487: "Request Terminated",
-  491: "Request Pending",
-  500: "Server Internal Error",
-  501: "Not Implemented",
-  503: "Service Unavailable",
-  504: "Server Time-out",
-  505: "Version Not Supported",
-  603: "Decline",
-};
 
 export const contentLength = (body: string): Header => header("Content-Length", "content-length", String(body.length));
 
 export interface ResponseParts {
   readonly status: number;
+  /** The registered one when left out, or empty. */
   readonly reason?: string;
   /** Given to To when the request had none; a 100 gets none (RFC 3261 §8.2.6.2). */
   readonly toTag: string;
@@ -67,7 +42,7 @@ export function responseTo(request: SipRequest, parts: ResponseParts): SipRespon
   return {
     kind: "response",
     status,
-    reason: parts.reason ?? REASONS[status] ?? "",
+    reason: parts.reason || reasonPhrase(status),
     headers,
     body,
     via: request.via,
@@ -92,7 +67,7 @@ function taggedTo(request: SipRequest, tag: string): string {
 
 /** The refusal of a request too bad to parse: the lines are copied as they came. */
 export function refusalText(answer: Answerable, via: Via, toTag: string): string {
-  let text = `SIP/2.0 ${answer.status} ${REASONS[answer.status] ?? ""}\r\n`;
+  let text = `SIP/2.0 ${answer.status} ${reasonPhrase(answer.status)}\r\n`;
   let first = true;
   for (const { key, value } of answer.headers) {
     if (key !== "via") continue;
