@@ -30,7 +30,7 @@ scenario("a call rings, is answered and acknowledged; the application hangs up",
   });
   const us = `127.0.0.1:${stage.udpPort}`;
   assert.equal(headerValue(invite, "from"), `<sip:1234@${us}>;tag=${invite.fromTag}`);
-  assert.equal(headerValue(invite, "contact"), `sip:1234@${us}`);
+  assert.equal(headerValue(invite, "contact"), `<sip:1234@${us}>`);
   assert.equal(headerValue(invite, "x-in"), "abc");
   assert.equal(headerValue(invite, "max-forwards"), "70");
   assert.equal(headersOf(invite, "via").length, 1);
@@ -196,7 +196,7 @@ scenario("re-INVITE of the callee, of the application, INFO both ways, UPDATE", 
   bob.respond(invite, 200, "OK", { body: SDP });
   const dialog = await answered;
   await bob.next(aRequest("ACK"));
-  const contact = `sip:77@127.0.0.1:${stage.udpPort}`;
+  const contact = `<sip:77@127.0.0.1:${stage.udpPort}>`;
 
   dialog.on("modify", (_req, res) => res.send(200, { body: SDP }));
   bob.requestTo(invite, "INVITE", 10, { body: SDP.replace("40000", "40010") });

@@ -362,16 +362,18 @@ export class UserAgentServer {
       this.#nok(link, command.id, "Remote endpoint does not support 100rel");
       return;
     }
+    const made = responseHeaders(draft, request, point, {
+      reliable: isReliable,
+      contact: pending.entry?.dialog.localContact ?? "",
+    });
+    if (!made.ok) return this.#nok(link, command.id, made.failure.reason);
+    const extra = made.value;
     const isHeld = pending.isInvite && status >= 200 && status < 300 && pending.owesPrackOfDescription;
     const { held } = pending;
     pending.held = isHeld ? { commandId: command.id, draft } : undefined;
     if (held !== undefined) this.#nok(link, held.commandId, "Response not sent: another one was sent instead");
     if (isHeld) return;
     if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? this.#shell.ids.tag();
-    const extra = responseHeaders(draft, request, point, {
-      reliable: isReliable,
-      contact: pending.entry?.dialog.localContact ?? "",
-    });
     const { method } = request;
     const isSuccess = status >= 200 && status < 300;
     const session =
@@ -398,8 +400,9 @@ export class UserAgentServer {
       return;
     }
     const entry = pending.entry;
-    // drachtio: no dialog id when the dialog is gone, or never was.
+    // drachtio: no dialog id when the dialog is gone, or could not be; a call has its name also when it is refused.
     const isBye = request.method === "BYE";
+    const named = pending.isInvite && status > 100 ? dialogId(request.callId, request.fromTag) : "";
     if (entry !== undefined && (isReliable || isSuccess) && isSdp(response) && CARRIES_OFFERS.has(method)) {
       entry.localSdp = response.body;
       entry.exchange =
@@ -407,7 +410,7 @@ export class UserAgentServer {
           ? described(entry.exchange, "us", method, request.cseq.number)
           : answeredIn(entry.exchange, "us");
     }
-    const dialogId = isBye ? "" : (entry?.dialog.id ?? "");
+    const dialog = isBye ? "" : (entry?.dialog.id ?? named);
     if (status >= 200) {
       this.#finish(pending, response);
       if (entry !== undefined && isSuccess && (method === "INVITE" || method === "UPDATE"))
@@ -428,7 +431,7 @@ export class UserAgentServer {
       time: this.#shell.timeOfDay(),
     };
     const { transactionId } = command;
-    link.send(report.responseSent(this.#shell.ids.uuid(), command.id, meta, transactionId, dialogId, text), "soon");
+    link.send(report.responseSent(this.#shell.ids.uuid(), command.id, meta, transactionId, dialog, text), "soon");
     if (link.isUnproven && pending.facts.entry !== undefined) this.#judge(link, status);
   }
 

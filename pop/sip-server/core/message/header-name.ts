@@ -148,6 +148,14 @@ export function headerKey(name: string): string {
   return COMPACT[lower] ?? lower;
 }
 
+/** Of the names above, those whose value is optional in the grammar: RFC 3261 §25.1, RFC 6086 §7. */
+const OPTIONAL_VALUE: ReadonlySet<string> = new Set(
+  "accept accept-encoding accept-language allow organization recv-info subject supported".split(" "),
+);
+
+/** Whether `key` says something without a value; a header nobody knows may (`extension-header`). */
+export const mayBeEmpty = (key: string): boolean => OPTIONAL_VALUE.has(key) || !spellingByKey.has(key);
+
 /** How we write a header an application named: known ones as the RFC does, `X-…` as given. */
 export function headerSpelling(name: string): string {
   const known = spellingByKey.get(headerKey(name));

@@ -62,6 +62,9 @@ export const asRequestUri = (uri: SipUri): SipUri => ({
   headers: "",
 });
 
+/** Whether a "%" is no escape: some readers take it as it stands, others stop. RFC 3261 §25.1. */
+export const hasBadEscape = (text: string): boolean => text.includes("%") && /%(?![0-9A-Fa-f]{2})/.test(text);
+
 /** For logs and traces: where it points, never whom it names. */
 export function withoutUser(text: string): string {
   const uri = parseUri(text);

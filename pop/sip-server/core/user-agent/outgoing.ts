@@ -5,13 +5,14 @@ import { type Addressing, addressing, type Dialog } from "../dialog/dialog.ts";
 import type { Draft, RequestDraft, ResponseDraft } from "../drachtio/command.ts";
 import { isSecure, isWebSocket, type ListenPoint } from "../flow.ts";
 import { contentLength } from "../message/build.ts";
-import { headerSpelling } from "../message/header-name.ts";
+import { headerSpelling, mayBeEmpty } from "../message/header-name.ts";
 import { type Header, header, headerValue, type SipRequest } from "../message/message.ts";
 import { parseNameAddr, showNameAddr, tagOf, withTag } from "../message/name-addr.ts";
 import { parseCSeq } from "../message/parse.ts";
-import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
+import { asRequestUri, hasBadEscape, parseUri, showUri } from "../message/uri.ts";
 import { parseVia } from "../message/via.ts";
 import { markedLike } from "../proxy/loop.ts";
+import { type ContactUse, contactOf } from "./own-contact.ts";
 
 /** Never taken from an application: they are the transaction's or the dialog's. */
 const OURS = new Set(["via", "route", "record-route", "rseq", "content-length", "content-type", "max-forwards"]);
@@ -37,9 +38,8 @@ export interface Fresh {
 /** A request that starts something: §8.1.1. @fails request.unsendable */
 export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipRequest, Unsendable> {
   const { point } = fresh;
-  const uri = parseUri(draft.uri);
-  if (uri === undefined) return unsendable(`invalid request-uri: ${draft.uri.slice(0, 128)}`);
-  const requestUri = showUri(asRequestUri(uri));
+  const requestUri = requestUriOf(draft.uri);
+  if (requestUri === undefined) return unsendable(`invalid request-uri: ${draft.uri.slice(0, 128)}`);
   const contentType = contentTypeOf(draft);
   if (contentType === undefined) return unsendable("missing content-type");
 
@@ -61,7 +61,8 @@ export function newRequest(draft: RequestDraft, fresh: Fresh): Outcome<SipReques
     header("CSeq", "cseq", `${number} ${draft.method}`),
   ];
   const contact = contactFor(draft, point, draft.method, isSips(requestUri));
-  if (contact !== undefined) headers.push(header("Contact", "contact", contact));
+  if (contact === undefined) return unsendable(INVALID_CONTACT);
+  if (contact !== "") headers.push(header("Contact", "contact", contact));
   pushGiven(headers, draft, OURS_IN_REQUEST, point);
   pushBody(headers, draft, contentType);
   return succeed(
@@ -97,8 +98,11 @@ export function requestInDialog(
     header("Call-ID", "call-id", dialog.callId),
     header("CSeq", "cseq", `${cseq} ${draft.method}`),
   ];
-  if (NAMES_A_TARGET.has(draft.method))
-    headers.push(header("Contact", "contact", contactInDialog(draft, point, dialog.localContact)));
+  if (NAMES_A_TARGET.has(draft.method)) {
+    const contact = contactInDialog(draft, point, dialog.localContact, "own-target");
+    if (contact === undefined) return unsendable(INVALID_CONTACT);
+    headers.push(header("Contact", "contact", contact));
+  }
   pushGiven(headers, draft, OURS_IN_REQUEST, point);
   pushBody(headers, draft, contentType);
   const { callId, localTag, remoteTag } = dialog;
@@ -111,23 +115,29 @@ export function requestInDialog(
  * What an application adds to a response; Contact is ours when it gave none and the response needs one.
  *
  * @param contact the dialog's so far; empty when there is no dialog yet
+ * @fails request.unsendable: its Contact cannot be read, or names no single SIP URI where a dialog needs one
  */
 export function responseHeaders(
   draft: ResponseDraft,
   to: SipRequest,
   point: ListenPoint,
   { reliable, contact }: { readonly reliable: boolean; readonly contact: string },
-): Header[] {
+): Outcome<Header[], Unsendable> {
   const headers: Header[] = [];
+  const { status } = draft;
+  const isTarget = NEEDS_CONTACT_IN_ANSWER.has(to.method) && (reliable || (status > 100 && status < 300));
   const given = headerValue(draft, "contact");
-  const makesDialog = NEEDS_CONTACT_IN_ANSWER.has(to.method);
-  if (given !== undefined) headers.push(header("Contact", "contact", ourAddress(given, point, true)));
-  else if (makesDialog && (reliable || (draft.status > 100 && draft.status < 300)))
-    headers.push(header("Contact", "contact", contactInDialog(draft, point, contact, asksForSips(to))));
+  const shown = isTarget
+    ? contactInDialog(draft, point, contact, "target", asksForSips(to))
+    : given === undefined || given === ""
+      ? ""
+      : contactOf(given, point, "list");
+  if (shown === undefined) return unsendable(INVALID_CONTACT);
+  if (shown !== "") headers.push(header("Contact", "contact", shown));
   pushGiven(headers, draft, OURS_IN_RESPONSE, point);
   const contentType = contentTypeOf(draft) ?? "application/octet-stream";
   if (draft.body !== "") headers.push(header("Content-Type", "content-type", contentType));
-  return headers;
+  return succeed(headers);
 }
 
 /** The local tag an application chose by writing it into To. */
@@ -173,30 +183,40 @@ const NAMES_A_TARGET = new Set(["INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFE
 const NEEDS_CONTACT_IN_ANSWER = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE"]);
 const NEEDS_CONTACT = new Set(["INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY"]);
 
+const INVALID_CONTACT = "invalid contact";
+
+/** "" when there is to be none; undefined when the application's cannot be sent. */
 function contactFor(draft: Draft, point: ListenPoint, method: string, sips: boolean): string | undefined {
-  const given = headerValue(draft, "contact");
-  if (given !== undefined) return ourAddress(given, point, true);
-  return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point, sips)}>` : undefined;
+  const given = headerValue(draft, "contact") ?? "";
+  if (given !== "") return contactOf(given, point, method === "REGISTER" ? "list" : "own-target");
+  return NEEDS_CONTACT.has(method) ? `<${contactUriOf(point, sips)}>` : "";
 }
 
 /** What the dialog has been called by so far stays its name, unless the application says otherwise. */
-function contactInDialog(draft: Draft, point: ListenPoint, known: string, sips = false): string {
-  const given = headerValue(draft, "contact");
-  if (given !== undefined) return ourAddress(given, point, true);
+function contactInDialog(
+  draft: Draft,
+  point: ListenPoint,
+  known: string,
+  use: ContactUse,
+  sips = false,
+): string | undefined {
+  const given = headerValue(draft, "contact") ?? "";
+  if (given !== "") return contactOf(given, point, use);
   return known === "" ? `<${contactUriOf(point, sips)}>` : known;
 }
 
-/** `@localhost` stands for whichever address of ours is used. */
-function ourAddress(value: string, point: ListenPoint, isContact = false): string {
+/** `@localhost` stands for whichever address of ours is used, with or without a port. */
+function ourAddress(value: string, { host, port }: ListenPoint): string {
   if (!value.includes("@localhost")) return value;
-  const replaced = value.replace(/@localhost(?![\w.:-])/g, `@${point.host}:${point.port}`);
-  if (!isContact || point.transport === "udp") return replaced;
-  const address = parseNameAddr(replaced);
-  const uri = address === undefined ? undefined : parseUri(address.uri);
-  if (address === undefined || uri === undefined || uriParameter(uri, "transport") !== undefined) return replaced;
-  const named = isWebSocket(point.transport) ? "ws" : point.transport;
-  const params = `${uri.params};transport=${named}`;
-  return showNameAddr({ ...address, uri: showUri({ ...uri, params }) });
+  return value.replace(/@localhost(?::\d{1,5})?(?![\w.:-])/g, `@${host}:${port}`);
+}
+
+/** §8.1.1.1: usually a SIP URI; any other (`tel:`, RFC 3966) where the application says which hop knows what to do with it. */
+function requestUriOf(text: string): string | undefined {
+  if (hasBadEscape(text)) return undefined;
+  const uri = parseUri(text);
+  if (uri !== undefined) return showUri(asRequestUri(uri));
+  return /^(?!sips?:)[A-Za-z][A-Za-z0-9+.-]*:[^\s<>"]+$/i.test(text) ? text : undefined;
 }
 
 function party(draft: Draft, key: "from" | "to", otherwise: string, point: ListenPoint) {
@@ -217,7 +237,7 @@ function contentTypeOf(draft: Draft): string | undefined {
 
 function pushGiven(headers: Header[], draft: Draft, ours: ReadonlySet<string>, point: ListenPoint): void {
   for (const { name, key, value } of draft.headers) {
-    if (ours.has(key) || value === "") continue;
+    if (ours.has(key) || (value === "" && !mayBeEmpty(key))) continue;
     headers.push(header(headerSpelling(name), key, key === "p-asserted-identity" ? ourAddress(value, point) : value));
   }
 }
