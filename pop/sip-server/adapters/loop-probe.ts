@@ -1,6 +1,4 @@
-// How late the event loop is: a timer that should ring every few milliseconds, and Node's own account of idle time.
-
-import { performance } from "node:perf_hooks";
+// How late the event loop is: a timer that should ring every few milliseconds, and how much of a core its thread has used.
 
 export interface LoopProbe {
   stop(): void;
@@ -15,17 +13,19 @@ export function openLoopProbe(
   let lastTickMs = performance.now();
   let lastToldMs = lastTickMs;
   let delayMs = 0;
-  let seen = performance.eventLoopUtilization();
+  let seen = process.threadCpuUsage();
   const timer = setInterval(() => {
     const nowMs = performance.now();
     delayMs = Math.max(delayMs, nowMs - lastTickMs - TICK_MS);
     lastTickMs = nowMs;
     if (nowMs - lastToldMs < everyMs) return;
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, seen);
-    seen = now;
     const intervalMs = nowMs - lastToldMs;
     lastToldMs = nowMs;
+    // Not the loop's own account of idle time: that takes waiting for a core that others have for work.
+    const now = process.threadCpuUsage();
+    const usedMs = (now.user + now.system - seen.user - seen.system) / 1_000;
+    seen = now;
+    const utilization = Math.min(1, usedMs / intervalMs);
     const longestMs = delayMs;
     delayMs = 0;
     told({ intervalMs, delayMs: longestMs, utilization });

@@ -5,7 +5,7 @@ export interface OverloadLimits {
   /** A busy loop that answers this late is overloaded; below the lower one it is well. */
   readonly delayHighMs: number;
   readonly delayLowMs: number;
-  /** Share of the time in which the loop was not idle. UDP overload fills the kernel's buffer, not the loop's queue: only this tells. */
+  /** Share of a core that the loop's thread used. UDP overload fills the kernel's buffer, not the loop's queue: only this tells. */
   readonly utilizationHigh: number;
   readonly utilizationLow: number;
   /** Unsent to one application. */
