@@ -177,7 +177,7 @@ async function perform(flags: Flags, run: SipRun): Promise<number> {
       const mib = (bytes: number) => (bytes / 1_048_576).toFixed(1);
       print(
         soaked,
-        `${soaked.successful} of ${soaked.calls} calls in ${soaked.seconds.toFixed(0)} s, ${soaked.retransmissions} retransmissions`,
+        `${soaked.successful} of ${soaked.calls} calls in ${soaked.seconds.toFixed(0)} s, ${soaked.retransmissions} retransmissions ${JSON.stringify(soaked.failures)}`,
         `RSS ${mib(soaked.rssFirstBytes)} MiB after the first tenth, ${mib(soaked.rssLastBytes)} at the end; live ${mib(soaked.liveFirstBytes)} and ${mib(soaked.liveLastBytes)} MiB`,
         `growth over the last nine tenths: ${soaked.rssBytesPerCall.toFixed(1)} bytes of RSS per call`,
       );

@@ -249,6 +249,8 @@ export async function memory(run: SipRun, open: readonly Opener[]): Promise<read
 export interface Soaked {
   readonly calls: number;
   readonly successful: number;
+  /** SIPp's reasons for the others. */
+  readonly failures: Readonly<Record<string, number>>;
   readonly retransmissions: number;
   readonly seconds: number;
   readonly rssFirstBytes: number;
@@ -303,6 +305,7 @@ export async function soak(run: SipRun, open: Opener): Promise<Soaked> {
   const later = samples.filter((one) => one.calls >= calls / 10);
   return {
     ...{ calls, successful: caller.successful, seconds, rssFirstBytes, liveFirstBytes, samples },
+    failures: caller.failures,
     retransmissions: caller.retransmissions + (farEnd?.retransmissions ?? 0),
     rssLastBytes: samples.at(-1)?.rssBytes ?? 0,
     liveLastBytes: await live(),

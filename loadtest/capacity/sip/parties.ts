@@ -59,7 +59,8 @@ export const OUR_MAIN = join(CHECKOUT, "pop/sip-server/main.ts");
 const PROBE = join(import.meta.dirname, "probe.ts");
 const APPLICATION = join(import.meta.dirname, "application.ts");
 
-const NEVER_OVERLOADED = { delayHighMs: 10_000, utilizationHigh: 1, backlogBytesHigh: 1_073_741_824 };
+/** A floor far above any rate here: whatever the loop looks like, as many get in. */
+const NEVER_OVERLOADED = { delayHighMs: 10_000, utilizationHigh: 1, newPerSecondMin: 1_000 };
 
 /** None outlives us, however we end. */
 const running = new Set<ChildProcess>();
