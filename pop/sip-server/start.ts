@@ -90,6 +90,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
         appOptionTags: config.appOptionTags,
         replaces: config.replaces,
       },
+      unsolicitedEvents: config.unsolicitedEvents,
       proxy: PROXY_LIMITS,
       handlers: config.requestHandlers.flatMap(
         ({ url, methods, httpMethod }) => handlerOf(url, methods, httpMethod) ?? [],

@@ -78,6 +78,8 @@ export interface EndpointSettings {
   readonly overload?: OverloadLimits;
   /** Open to all when left out. */
   readonly access?: AccessSettings;
+  /** Event packages an application gets in a call without a subscription; "*": all. Default: those known to be sent so. */
+  readonly unsolicitedEvents?: readonly string[] | undefined;
   readonly proxy: ProxyLimits;
   readonly handlers: readonly RequestHandler[];
   readonly handlerLimits: HandlerLimits;
@@ -188,7 +190,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#dialogs = new DialogStore(settings.dialogsMax);
     const requests = new ClientRequests({ shell, transactions: this.#transactions, nextHops });
     const owners = new Owners(clock, settings.limits);
-    const usages = new DialogUsages(shell, this.#dialogs);
+    const usages = new DialogUsages(shell, this.#dialogs, settings.unsolicitedEvents);
     const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners, usages };
     const access = settings.access ?? OPEN_ACCESS;
     const { passwords } = access;
@@ -217,7 +219,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     });
     this.#server = new UserAgentServer({ ...common, takers: this.#routing, orphans, client, sessions, gate });
     this.#proxy = new ProxyLayer({ ...common, limits: settings.proxy, key: settings.secret });
-    this.#server.onForeignCancel = (invite) => this.#proxy.cancel(invite);
+    this.#server.onForeignCancel = (invite, cancel) => this.#proxy.cancel(invite, cancel);
     this.#routing.serve(shell, this.#server, this.#proxy);
   }
 

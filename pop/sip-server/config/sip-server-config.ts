@@ -142,6 +142,14 @@ export const SipServerConfigSchema = z
       .array(z.string().regex(/^[A-Za-z0-9.!%*_+`'~-]{1,64}$/))
       .max(64)
       .default([]),
+    /**
+     * Event packages whose NOTIFYs reach applications inside calls without a subscription (RFC 6665 §4.1.3 says 481); "*": all.
+     * Default: those that phones and exchanges are known to send so.
+     */
+    unsolicitedEvents: z
+      .array(z.string().regex(/^[A-Za-z0-9.!%*_+`'~-]{1,64}$/))
+      .max(64)
+      .optional(),
     /** "passed": applications that relay Replaces to others look at it themselves. */
     replaces: z.enum(["checked", "passed"]).default("checked"),
     /** RFC 3261 T1; T2 and T4 follow it (8 and 10 times). */

@@ -222,8 +222,8 @@ export class Call {
     this.toTag = "";
   }
 
-  cancel(): void {
-    this.peer.sendText(finish(this.lines("CANCEL", this.inviteBranch), ""));
+  cancel(headers: readonly string[] = []): void {
+    this.peer.sendText(finish(this.lines("CANCEL", this.inviteBranch, headers), ""));
   }
 
   request(method: string, headers: readonly string[] = [], body = ""): void {

@@ -148,7 +148,9 @@ scenario("simultaneous: the first 2xx wins, the others are cancelled", async (st
   carol.respond(toCarol, 200, "OK", { tag: "carol" });
   await call.answered();
   assert.equal(call.toTag, "carol");
-  bob.respond(await bob.next(aRequest("CANCEL")), 200, "OK");
+  const cancel = await bob.next(aRequest("CANCEL"));
+  assert.equal(headerValue(cancel, "reason"), 'SIP;cause=200;text="Call completed elsewhere"'); // RFC 3326
+  bob.respond(cancel, 200, "OK");
   bob.respond(toBob, 487, "Request Terminated", { tag: "bob" });
   await bob.next(aRequest("ACK"));
   const { connected, finalStatus } = await results;
@@ -259,9 +261,10 @@ scenario("the caller cancels: so do we, and the callee's 487 goes back", async (
   const invite = await bob.next(aRequest("INVITE"));
   bob.respond(invite, 180, "Ringing");
   await alice.next(aResponse(180));
-  call.cancel();
+  call.cancel(['Reason: SIP;cause=487;text="gone"']);
   await alice.next(aResponse(200, "CANCEL"));
   const cancel = await bob.next(aRequest("CANCEL"));
+  assert.equal(headerValue(cancel, "reason"), 'SIP;cause=487;text="gone"');
   assert.equal(cancel.via.branch, invite.via.branch);
   assert.equal(headersOf(cancel, "via").length, 1); // §9.1
   bob.respond(cancel, 200, "OK");

@@ -193,3 +193,28 @@ test("a refused call has its dialog's name in the OK, as from drachtio; a refuse
   at.world.runFor(100);
   assert.equal(at.say(`${at.last("OPTIONS").transactionId}|`, ["SIP/2.0 486 Busy Here"]).split("|")[8], "");
 });
+
+test("NOTIFY in a call without a subscription: the packages that are sent so reach the application, others get 481", () => {
+  const heardOf = (event: string, settings: Parameters<typeof stage>[0] = {}): string => {
+    const at = stage(settings);
+    const call = at.phone.call(`sip:app@${SERVER}`);
+    call.invite();
+    at.world.runFor(100);
+    at.say(`${at.last("INVITE").transactionId}|`, ["SIP/2.0 200 OK"], SDP);
+    acknowledged(at.phone, call);
+    call.request("NOTIFY", [`Event: ${event}`, "Subscription-State: active"]);
+    at.world.runFor(100);
+    if (at.application.count("NOTIFY") > 0) at.say(`${at.last("NOTIFY").transactionId}|`, ["SIP/2.0 200 OK"]);
+    const status = at.phone.responses("NOTIFY").at(-1)?.status;
+    call.request("BYE");
+    at.world.runFor(100);
+    at.say(`${at.last("BYE").transactionId}|`, ["SIP/2.0 200 OK"]);
+    assert.equal(at.host.endpoint.facts.dialogs, 0); // it has made no subscription
+    return `${at.application.count("NOTIFY")} ${status}`;
+  };
+  for (const event of ["talk", "hold", "Keep-Alive", "message-summary", "telephone-event;rate=1000"])
+    assert.equal(heardOf(event), "1 200", event);
+  assert.equal(heardOf("presence"), "0 481");
+  assert.equal(heardOf("talk", { unsolicitedEvents: [] }), "0 481");
+  assert.equal(heardOf("presence", { unsolicitedEvents: ["*"] }), "1 200");
+});

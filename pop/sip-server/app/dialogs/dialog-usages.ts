@@ -11,6 +11,7 @@ import {
   subscriptionOf,
   withoutSubscription,
 } from "../../core/dialog/subscription-values.ts";
+import { UNSOLICITED_EVENTS } from "../../core/dialog/unsolicited-events.ts";
 import * as usages from "../../core/dialog/usages.ts";
 import type { RequestDraft, ResponseDraft } from "../../core/drachtio/command.ts";
 import * as report from "../../core/drachtio/report.ts";
@@ -50,6 +51,7 @@ export const hasUsageFor = (dialog: Dialog, method: string): boolean =>
 
 export class DialogUsages {
   readonly #shell: Shell;
+  readonly #unsolicited: ReadonlySet<string>;
   readonly #dialogs: DialogStore;
   readonly #timers = new Map<DialogEntry, UsageTimer>();
   /** SUBSCRIBEs and REFERs outside dialogs whose NOTIFYs may still make dialogs, by Call-ID and our tag. */
@@ -57,7 +59,9 @@ export class DialogUsages {
   /** Set by whoever can send. */
   sendOwn: SendOwn = () => {};
 
-  constructor(shell: Shell, dialogs: DialogStore) {
+  /** @param unsolicited event packages that applications get in a call although nobody has subscribed; "*": all */
+  constructor(shell: Shell, dialogs: DialogStore, unsolicited: readonly string[] = UNSOLICITED_EVENTS) {
+    this.#unsolicited = new Set(unsolicited.map((event) => event.toLowerCase()));
     this.#shell = shell;
     this.#dialogs = dialogs;
     dialogs.onRemove = (entry) => this.#forget(entry);
@@ -81,7 +85,10 @@ export class DialogUsages {
     if (method === "NOTIFY") {
       const name = eventOf(request);
       if (name === undefined) return { status: 400, reason: "Missing Event" }; // RFC 6665 §8.2.1
-      return usages.find(dialog.usages, "subscriber", name) === undefined ? { status: 481 } : undefined; // §4.1.3
+      if (usages.find(dialog.usages, "subscriber", name) !== undefined) return undefined;
+      // §4.1.3: 481. Phones and exchanges still send some packages into calls without being asked to (before RFC 6665 they could).
+      const isUsual = this.#unsolicited.has(name.event.toLowerCase()) || this.#unsolicited.has("*");
+      return dialog.usages.session && isUsual ? undefined : { status: 481 };
     }
     if (!isSubscribing(method)) return undefined;
     if (method === "REFER" && !isOneReferTo(request)) return { status: 400, reason: "Not one Refer-To" };

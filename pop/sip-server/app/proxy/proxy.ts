@@ -8,7 +8,7 @@ import * as report from "../../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../../core/flow.ts";
 import type { ProxyLimits } from "../../core/limits.ts";
 import { responseTo } from "../../core/message/build.ts";
-import { type Header, header, type SipRequest, type SipResponse } from "../../core/message/message.ts";
+import { type Header, header, headersOf, type SipRequest, type SipResponse } from "../../core/message/message.ts";
 import { bareHost, parseUri, type SipUri, uriParameter } from "../../core/message/uri.ts";
 import { hopOf, type NoHop, targetOfAddress } from "../../core/next-hop/hop.ts";
 import {
@@ -152,8 +152,8 @@ export class ProxyLayer {
   }
 
   /** Its caller has cancelled it. */
-  cancel(invite: ServerTransaction): void {
-    this.#invites.get(invite)?.handle({ kind: "cancel" });
+  cancel(invite: ServerTransaction, cancel: SipRequest): void {
+    this.#invites.get(invite)?.handle({ kind: "cancel", reasons: headersOf(cancel, "reason") });
   }
 
   /**
@@ -366,7 +366,7 @@ class ProxiedRequest implements TimerOwner {
         this.#sent.get(effect.branch)?.settle();
         break;
       case "cancel-branch":
-        this.#sent.get(effect.branch)?.cancel([]);
+        this.#sent.get(effect.branch)?.cancel(effect.headers);
         break;
       case "abandon":
         this.#sent.get(effect.branch)?.abandon();

@@ -132,7 +132,7 @@ export class UserAgentServer {
   }
 
   /** A CANCEL of an INVITE that is not, or no longer, the user agent's. */
-  onForeignCancel: (invite: ServerTransaction) => void = () => {};
+  onForeignCancel: (invite: ServerTransaction, cancel: SipRequest) => void = () => {};
 
   get pendingCount(): number {
     return this.#pending.size;
@@ -333,7 +333,7 @@ export class UserAgentServer {
     const toTag = pending === undefined ? invite.request.toTag || this.#shell.ids.tag() : this.#tagOf(pending);
     this.#refuse(cancel, from, 200, undefined, [], toTag); // §9.2; the same To tag as the INVITE's answer
     if (pending === undefined) {
-      this.onForeignCancel(invite); // answered already: then it has no effect
+      this.onForeignCancel(invite, cancel); // answered already: then it has no effect
       return;
     }
     if (pending.startsDialog) this.#shell.records?.stopped("network", cancel, "call-canceled");

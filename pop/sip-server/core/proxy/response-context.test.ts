@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { requestOf, responseOf } from "../../test/messages.ts";
-import { headersOf } from "../message/message.ts";
+import { header, headersOf } from "../message/message.ts";
 import { DEFAULT_TIMING } from "../transaction/timing.ts";
 import { chooseBest } from "./best-response.ts";
 import * as context from "./response-context.ts";
@@ -117,6 +117,23 @@ test("simultaneous: the others are cancelled, one that has said nothing when it 
   );
 });
 
+test("a CANCEL says why: answered elsewhere, refused everywhere, too late, or what the caller said (RFC 3326)", () => {
+  const why = (search: Partial<context.SearchContext>, input: context.ContextInput): string[] => {
+    const plan: context.SearchContext = { ...SERIAL, forking: "simultaneous", ...search };
+    let { state } = context.start(plan, targets(2));
+    for (const each of [hears(0, 180), hears(1, 180)]) ({ state } = context.step(plan, state, each));
+    return context
+      .step(plan, state, input)
+      .effects.flatMap((effect) => (effect.kind === "cancel-branch" ? effect.headers.map(({ value }) => value) : []));
+  };
+  assert.deepEqual(why({}, hears(1, 200)), ['SIP;cause=200;text="Call completed elsewhere"']);
+  assert.deepEqual(why({}, hears(1, 603)), ['SIP;cause=603;text="Decline"']);
+  assert.deepEqual(why({}, { kind: "timer", timer: "C", branch: 0 }), ['SIP;cause=408;text="Request Timeout"']);
+  const reasons = [header("Reason", "reason", 'Q.850;cause=16;text="x"')];
+  assert.deepEqual(why({}, { kind: "cancel", reasons }), [reasons[0]?.value, reasons[0]?.value]);
+  assert.deepEqual(why({}, { kind: "cancel", reasons: [] }), []);
+});
+
 test("given up: a silent branch is left at once, a ringing one is waited for once cancelled", () => {
   assert.deepEqual(
     story({ provisionalTimeoutMs: 2_000, finalTimeoutMs: 9_000 }, 2, [
@@ -163,7 +180,7 @@ test("the caller cancels: nobody further is asked, and 487 goes back whatever is
     story({}, 3, [
       ["404", hears(0, 404)],
       ["180", hears(1, 180)],
-      ["cancel", { kind: "cancel" }],
+      ["cancel", { kind: "cancel", reasons: [] }],
       ["487", hears(1, 487)],
     ]),
     [
@@ -280,7 +297,7 @@ const anyInput: fc.Arbitrary<context.ContextInput> = fc.oneof(
     timer: fc.constantFrom("provisional" as const, "final" as const, "C" as const, "cancel" as const),
     branch: fc.nat(5),
   }),
-  fc.constant({ kind: "cancel" as const }),
+  fc.constant({ kind: "cancel" as const, reasons: [] }),
   fc.constant({ kind: "deadline" as const }),
 );
 const anySearch: fc.Arbitrary<context.SearchContext> = fc.record({

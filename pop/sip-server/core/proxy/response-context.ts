@@ -4,7 +4,8 @@
 
 import { impossible, type Step } from "../../../../kernel/step.ts";
 import * as cancellation from "../dialog/cancellation.ts";
-import type { SipResponse } from "../message/message.ts";
+import { type Header, header, type SipResponse } from "../message/message.ts";
+import { reasonPhrase } from "../message/reason-phrases.ts";
 import type { Timing } from "../transaction/timing.ts";
 import { type Collected, chooseBest } from "./best-response.ts";
 import { contactsToFollow } from "./redirect.ts";
@@ -65,14 +66,15 @@ export type ContextInput =
   | { readonly kind: "failed"; readonly branch: number; readonly status: number }
   | { readonly kind: "timer"; readonly timer: BranchTimer; readonly branch: number }
   | { readonly kind: "deadline" }
-  /** The caller no longer wants an answer: §16.10. */
-  | { readonly kind: "cancel" };
+  /** The caller no longer wants an answer: §16.10. `reasons`: the Reason headers of its CANCEL, for ours. */
+  | { readonly kind: "cancel"; readonly reasons: readonly Header[] };
 
 export type ContextEffect =
   | { readonly kind: "fork"; readonly branch: number; readonly target: Target; readonly breadth: number }
   /** It is no longer wanted: no further address of its target is tried. */
   | { readonly kind: "settle"; readonly branch: number }
-  | { readonly kind: "cancel-branch"; readonly branch: number }
+  /** `headers`: why, RFC 3326. */
+  | { readonly kind: "cancel-branch"; readonly branch: number; readonly headers: readonly Header[] }
   /** Its client transaction is of no use any more. */
   | { readonly kind: "abandon"; readonly branch: number }
   | { readonly kind: "forward"; readonly response: SipResponse }
@@ -124,7 +126,7 @@ export function step(context: SearchContext, state: ContextState, input: Context
     case "cancel":
       work.stopSearching();
       work.cancelled = true;
-      work.cancelAll();
+      work.cancelAll(input.reasons);
       break;
     default:
       impossible(input);
@@ -234,7 +236,7 @@ class Work {
   /** The first 2xx: it goes up, everything else stops. */
   #answer(id: number, response: SipResponse): void {
     this.effects.push({ kind: "forward", response }, { kind: "report", branch: id, response }, { kind: "done" });
-    this.#close("answered");
+    this.#close("answered", ELSEWHERE);
   }
 
   /** A failure: kept until the best can be told. §16.7 steps 4 and 5. */
@@ -250,7 +252,7 @@ class Work {
     if (kept !== undefined) this.#collected = [...this.#collected, { kind: "received", response: kept }];
     if (status >= 600) {
       this.stopSearching();
-      if (this.#context.isInvite) this.cancelAll();
+      if (this.#context.isInvite) this.cancelAll(reasonOf(status));
       else this.endAll();
     } else if (this.#context.forking === "serial" && (status === 401 || status === 407)) this.stopSearching();
     this.search();
@@ -281,7 +283,7 @@ class Work {
     this.#set({ ...branch, givenUp: true, breadth: 0 });
     if (this.#name === "searching") this.#collected = [...this.#collected, { kind: "made", status: 408 }];
     this.effects.push({ kind: "settle", branch: branch.id });
-    this.#cancellation(branch.id, ASKED);
+    this.#cancellation(branch.id, { kind: "asked", headers: TOO_LATE });
     this.search();
   }
 
@@ -290,11 +292,11 @@ class Work {
     this.#waiting = [];
   }
 
-  cancelAll(): void {
+  cancelAll(headers: readonly Header[]): void {
     for (const { id, phase } of this.#branches)
       if (phase !== "ended") {
         this.effects.push({ kind: "settle", branch: id });
-        this.#cancellation(id, ASKED);
+        this.#cancellation(id, { kind: "asked", headers });
       }
   }
 
@@ -330,13 +332,13 @@ class Work {
       best.kind === "received" ? { kind: "forward", response: best.response } : { kind: "refuse", status: best.status },
       { kind: "done" },
     );
-    this.#close("refused");
+    this.#close("refused", []);
   }
 
-  #close(name: "answered" | "refused"): void {
+  #close(name: "answered" | "refused", why: readonly Header[]): void {
     this.#name = name;
     this.#waiting = [];
-    if (this.#context.isInvite) this.cancelAll();
+    if (this.#context.isInvite) this.cancelAll(why);
     else {
       this.endAll();
       this.effects.push({ kind: "stop-deadline" });
@@ -360,7 +362,7 @@ class Work {
     for (const effect of next.effects) {
       switch (effect.kind) {
         case "send-cancel":
-          this.effects.push({ kind: "cancel-branch", branch: id });
+          this.effects.push({ kind: "cancel-branch", branch: id, headers: effect.headers });
           break;
         case "start-timer":
           this.#startTimer("cancel", id, effect.afterMs);
@@ -404,4 +406,9 @@ class Work {
 /** The caller waits for it: it has not ended, and is not one that never said a word and was given up for it. */
 const isAwaited = ({ phase, givenUp }: Branch): boolean => phase === "proceeding" || (phase === "trying" && !givenUp);
 
-const ASKED: cancellation.CancellationInput = { kind: "asked", headers: [] };
+/** RFC 3326 §2, §3.1: a phone that reads it shows no missed call. */
+const reasonOf = (status: number, text = reasonPhrase(status)): readonly Header[] => [
+  header("Reason", "reason", `SIP;cause=${status}${text === "" ? "" : `;text="${text}"`}`),
+];
+const ELSEWHERE = reasonOf(200, "Call completed elsewhere");
+const TOO_LATE = reasonOf(408);
