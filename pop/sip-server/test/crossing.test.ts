@@ -53,8 +53,12 @@ function progress() {
   call.learn(response);
   return { ...at, call, invite };
 }
-const prack = (call: Call, number = 1) => {
-  call.request("PRACK", [`RAck: ${number} 1 INVITE`]);
+/** For the latest reliable provisional. */
+const prack = (call: Call) => {
+  const rseq = call.peer.received
+    .map((message) => headerValue(message, "rseq"))
+    .findLast((number) => number !== undefined);
+  call.request("PRACK", [`RAck: ${rseq} 1 INVITE`]);
 };
 const retryAfter = (message: SipMessage | undefined) => Number(message && headerValue(message, "retry-after"));
 const last = (phone: SimulatedPhone, method: string) => phone.responses(method).at(-1);

@@ -31,6 +31,7 @@ export interface HeldResponse {
 /** Who did not react: the application, or the peer to a reliable provisional; or nobody within the INVITE's Expires. */
 export type Silence = "no-answer" | "no-prack" | "expired";
 
+const RSEQ_FIRST_MAX = 2_147_483_647;
 /** RFC 3261 §13.3.1.1: a proxy gives up after three minutes without a provisional. */
 const REMIND_MS = 60_000;
 
@@ -62,7 +63,6 @@ export class PendingRequest implements TimerOwner {
     this.startsDialog = facts.entry === undefined;
     this.timers = new NamedTimers(shell.wheel, this);
     this.#openedMs = shell.clock.nowMs();
-    // RFC 3262 §3: any number from 1 to 2^31 - 1 may come first.
     this.#reliable = reliable.start(0);
     this.attend();
   }
@@ -98,7 +98,10 @@ export class PendingRequest implements TimerOwner {
     if (this.isInvite) this.timers.start("remind", REMIND_MS);
   }
 
+  /** RFC 3262 §3: the first is any number from 1 to 2^31 - 1, and nobody can guess it. */
   get nextRseq(): number {
+    if (this.#reliable.name === "idle" && this.#reliable.rseq === 0)
+      this.#reliable = reliable.start(Math.floor(this.#shell.ids.chance() * RSEQ_FIRST_MAX));
     return reliable.nextRseq(this.#reliable);
   }
 
