@@ -49,7 +49,10 @@ function ask(
     const bytes = Buffer.from(body, "latin1");
     const options = {
       method,
-      headers: method === "GET" ? {} : { "content-type": "text/plain", "content-length": bytes.length },
+      headers: {
+        accept: "application/json",
+        ...(method === "GET" ? {} : { "content-type": "text/plain", "content-length": bytes.length }),
+      },
       signal: AbortSignal.timeout(answerMs), // for all of it, a body that trickles in included
     };
     const asked = url.startsWith("https:") ? requestHttps(url, { ...options, ...tls }) : requestHttp(url, options);

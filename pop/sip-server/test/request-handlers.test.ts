@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import Srf from "drachtio-srf";
+import { parseInstruction } from "../core/drachtio/request-handler.ts";
 import { headerValue } from "../core/message/message.ts";
 import {
   type Application,
@@ -110,13 +111,18 @@ async function run(settings: Record<string, unknown>, story: (stage: Stage) => P
 
 /** Asked, it answers this; what it was asked is kept. */
 async function handler(answer: (asked: IncomingMessage, body: string) => unknown) {
-  const asked: { url: URL; method: string; body: string }[] = [];
+  const asked: { url: URL; method: string; body: string; accept: string | undefined }[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const body = Buffer.concat(chunks).toString("latin1");
-      asked.push({ url: new URL(request.url ?? "/", "http://h"), method: request.method ?? "", body });
+      asked.push({
+        url: new URL(request.url ?? "/", "http://h"),
+        method: request.method ?? "",
+        body,
+        accept: request.headers.accept,
+      });
       const said = answer(request, body);
       if (said === undefined) return; // never
       if (typeof said === "number") response.writeHead(said).end();
@@ -136,7 +142,7 @@ function viaHttp(
   answer: (context: { bob: number; app: number }) => unknown,
   story: (
     stage: Stage,
-    asked: { url: URL; method: string; body: string }[],
+    asked: { url: URL; method: string; body: string; accept: string | undefined }[],
     bob: Awaited<ReturnType<Stage["udpPeer"]>>,
   ) => Promise<void>,
   httpMethod: "GET" | "POST" = "GET",
@@ -168,8 +174,9 @@ viaHttp(
     const refused = await alice.next(aResponse(486));
     assert.equal(refused.reason, "Busy  Evil: yes");
     call.ackFailure(refused);
-    const [{ url, method } = { url: new URL("http://x"), method: "" }] = asked;
+    const [{ url, method, accept } = { url: new URL("http://x"), method: "", accept: "" }] = asked;
     assert.equal(method, "GET");
+    assert.equal(accept, "application/json");
     const told = Object.fromEntries(url.searchParams);
     assert.equal(told.method, "INVITE");
     assert.equal(told.fromUser, "alice");
@@ -198,6 +205,19 @@ viaHttp(
   "POST",
 );
 
+test("http: a proxy answer that does not say waits five seconds for a provisional and follows redirects, as drachtio", () => {
+  const parsed = (data: object) => {
+    const made = parseInstruction(
+      JSON.stringify({ action: "proxy", data: { destination: "sip:a@192.0.2.1", ...data } }),
+    );
+    return made.ok && made.value.action === "proxy" ? made.value : undefined;
+  };
+  const usual = parsed({});
+  assert.deepEqual([usual?.provisionalTimeoutMs, usual?.followRedirects], [5_000, true]);
+  const told = parsed({ provisionalTimeout: "200ms", followRedirects: false });
+  assert.deepEqual([told?.provisionalTimeoutMs, told?.followRedirects], [200, false]);
+});
+
 viaHttp(
   "http: proxy",
   ({ bob }) => ({ action: "proxy", data: { destination: `sip:bob@127.0.0.1:${bob}`, recordRoute: true } }),
@@ -205,6 +225,7 @@ viaHttp(
     const { call } = await callTo(stage);
     call.invite();
     const invite = await bob.next(aRequest("INVITE"));
+    assert.equal(invite.uri, `sip:bob@127.0.0.1:${bob.port}`); // the caller's named us (RFC 3261 §16.6 step 2)
     assert.ok(headerValue(invite, "record-route")?.includes(";lr"));
     bob.respond(invite, 200, "OK");
     await call.answered();

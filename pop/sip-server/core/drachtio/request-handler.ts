@@ -87,6 +87,8 @@ export interface InstructionFault {
 }
 
 const CONTACTS_MAX = 32;
+/** As drachtio, where the answer does not say; redirects are followed likewise. */
+const PROVISIONAL_TIMEOUT = "5s";
 
 /** @fails handler.instruction-unusable */
 export function parseInstruction(json: string): Outcome<HandlerInstruction, InstructionFault> {
@@ -111,7 +113,7 @@ export function parseInstruction(json: string): Outcome<HandlerInstruction, Inst
     }
     case "proxy": {
       const destinations = uris(data.destination);
-      const provisionalTimeoutMs = timeout(data.provisionalTimeout);
+      const provisionalTimeoutMs = timeout(data.provisionalTimeout ?? PROVISIONAL_TIMEOUT);
       const finalTimeoutMs = timeout(data.finalTimeout);
       if (destinations === undefined) return unusable("destination of a proxy");
       if (provisionalTimeoutMs === "bad" || finalTimeoutMs === "bad") return unusable("timeout of a proxy");
@@ -119,7 +121,7 @@ export function parseInstruction(json: string): Outcome<HandlerInstruction, Inst
         action: "proxy",
         destinations,
         remainInDialog: data.recordRoute === true || data.remainInDialog === true,
-        followRedirects: data.followRedirects === true,
+        followRedirects: data.followRedirects !== false,
         forking: data.simultaneous === true || data.forking === "simultaneous" ? "simultaneous" : "serial",
         provisionalTimeoutMs,
         finalTimeoutMs,
