@@ -3,6 +3,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { SipReceiver } from "../boundary/sip-transport.ts";
 import { type ListenPoint, withPort } from "../core/flow.ts";
+import { sourceKey } from "../core/guard/source-key.ts";
 import type { ConnectionLimits } from "../core/limits.ts";
 
 export class Acceptor {
@@ -11,7 +12,8 @@ export class Acceptor {
   readonly #limits: ConnectionLimits;
   readonly #receiver: SipReceiver;
   readonly #sockets = new Set<Socket>();
-  readonly #bySource = new Map<string, number>();
+  /** An IPv6 source is a /64: whoever has one address there has them all. */
+  readonly #bySource = new Map<string | number, number>();
   #dialled = 0;
   onSocket: (socket: Socket, address: string) => void = (socket) => socket.destroy();
 
@@ -64,13 +66,14 @@ export class Acceptor {
       socket.resetAndDestroy();
       return;
     }
+    const source = sourceKey(address);
     this.#sockets.add(socket);
-    this.#bySource.set(address, (this.#bySource.get(address) ?? 0) + 1);
+    this.#bySource.set(source, (this.#bySource.get(source) ?? 0) + 1);
     socket.once("close", () => {
       this.#sockets.delete(socket);
-      const left = (this.#bySource.get(address) ?? 1) - 1;
-      if (left === 0) this.#bySource.delete(address);
-      else this.#bySource.set(address, left);
+      const left = (this.#bySource.get(source) ?? 1) - 1;
+      if (left === 0) this.#bySource.delete(source);
+      else this.#bySource.set(source, left);
     });
     this.onSocket(socket, address);
   }
@@ -78,7 +81,8 @@ export class Acceptor {
   #refuses(address: string): string | undefined {
     if (!this.#receiver.admits(address)) return "unknown-source"; // counted there
     if (this.isFull) return "too-many-connections";
-    if ((this.#bySource.get(address) ?? 0) >= this.#limits.connectionsPerSourceMax) return "too-many-from-source";
+    if ((this.#bySource.get(sourceKey(address)) ?? 0) >= this.#limits.connectionsPerSourceMax)
+      return "too-many-from-source";
     return undefined;
   }
 

@@ -26,6 +26,8 @@ export class Certificates {
   #poll: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
   #running: Promise<unknown> = Promise.resolve();
+  /** Asked for, not begun: whoever asks meanwhile shares it. */
+  #due: Promise<readonly CertificateReload[]> | undefined;
 
   constructor(log: Log, counted: (result: "reloaded" | "kept") => void) {
     this.#log = log;
@@ -84,7 +86,8 @@ export class Certificates {
 
   /** All listeners, whether their files have changed or not. Never rejects. */
   reload(why: "signal" | "request"): Promise<readonly CertificateReload[]> {
-    return this.#inTurn(async () => {
+    this.#due ??= this.#inTurn(async () => {
+      this.#due = undefined;
       const outcomes: CertificateReload[] = [];
       for (const one of this.#identities) {
         one.seen = await signatureOf(one.identity.files);
@@ -92,6 +95,7 @@ export class Certificates {
       }
       return outcomes;
     });
+    return this.#due;
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Buckets, Observable } from "../boundary/observable.ts";
+import { HTTP_CONNECTIONS_MAX } from "../core/limits.ts";
 import type { Certificates } from "./certificates.ts";
 import { answerBans } from "./http-bans.ts";
 import { registerTransportMetrics } from "./transport-metrics.ts";
@@ -13,6 +14,8 @@ export interface HttpListener {
   stop(): Promise<void>;
 }
 
+const BASE = "http://localhost";
+
 export function openHttp(
   at: { readonly host: string; readonly port: number },
   endpoint: Observable,
@@ -21,12 +24,14 @@ export function openHttp(
   const registry = metricsOf(endpoint);
   registerTransportMetrics(registry, endpoint, certificates);
   const server = createServer((request, response) => {
-    const url = new URL(request.url ?? "/", "http://localhost");
     const answer = (status: number, type: string, body: string) => {
       response.writeHead(status, { "content-type": type });
       response.end(body);
     };
     const json = (status: number, value: unknown) => answer(status, "application/json", JSON.stringify(value));
+    const target = request.url ?? "/";
+    const url = URL.canParse(target, BASE) ? new URL(target, BASE) : undefined; // "//" is none
+    if (url === undefined) return json(400, { error: "no such URL" });
     // Whoever may ask for it gains nothing: the files are those of the configuration.
     if (request.method === "POST" && url.pathname === "/certificates/reload") {
       request.resume();
@@ -60,10 +65,12 @@ export function openHttp(
         return json(404, { error: "not found" });
     }
   });
+  server.maxConnections = HTTP_CONNECTIONS_MAX;
   return new Promise<HttpListener>((resolve, reject) => {
     server.once("error", reject);
     server.listen(at.port, at.host, () => {
       server.off("error", reject);
+      server.on("error", () => {}); // a connection that could not be taken concerns nobody else
       const bound = server.address();
       resolve({
         port: typeof bound === "object" && bound !== null ? bound.port : at.port,

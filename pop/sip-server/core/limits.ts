@@ -45,6 +45,9 @@ export const STREAM_LIMITS: ConnectionLimits = {
 /** A browser is silent for as long as nobody calls: only a ping tells whether it is there. */
 export const WEB_SOCKET_LIMITS: ConnectionLimits = { ...STREAM_LIMITS, pingAfterMs: 30_000 };
 
+/** To the port for operators. Those beyond it are closed unread: descriptors belong to calls first. */
+export const HTTP_CONNECTIONS_MAX = 256;
+
 /** What an HTTP request for an upgrade may take, headers and all. */
 export const UPGRADE_HEAD_BYTES_MAX = 8_192;
 

@@ -2,6 +2,7 @@
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { ApplicationLink } from "../../boundary/application-link.ts";
+import { sourceKey } from "../../core/guard/source-key.ts";
 import { AUTHENTICATION_LIMITS, type AuthenticationLimits } from "../../core/limits.ts";
 
 interface Application {
@@ -141,9 +142,9 @@ export function isSameSecret(given: string, secret: string): boolean {
   return timingSafeEqual(digest(Buffer.from(given, "latin1")), digest(Buffer.from(secret, "utf8")));
 }
 
-/** Wrong secrets by the address they came from. Bounded: the oldest address is forgotten. */
+/** Wrong secrets by the address they came from, IPv6 by its /64. Bounded: the oldest address is forgotten. */
 export class FailedAttempts {
-  readonly #byAddress = new Map<string, { count: number; sinceMs: number }>();
+  readonly #bySource = new Map<string | number, { count: number; sinceMs: number }>();
   readonly #limits: AuthenticationLimits;
 
   constructor(limits: AuthenticationLimits = AUTHENTICATION_LIMITS) {
@@ -151,22 +152,24 @@ export class FailedAttempts {
   }
 
   note(address: string, nowMs: number): void {
-    const known = this.#byAddress.get(address);
+    const source = sourceKey(address);
+    const known = this.#bySource.get(source);
     const isStale = known === undefined || nowMs - known.sinceMs >= this.#limits.forgetMs;
-    this.#byAddress.delete(address);
-    this.#byAddress.set(address, isStale ? { count: 1, sinceMs: nowMs } : { ...known, count: known.count + 1 });
-    if (this.#byAddress.size <= this.#limits.addressesMax) return;
-    for (const oldest of this.#byAddress.keys()) {
-      this.#byAddress.delete(oldest);
+    this.#bySource.delete(source);
+    this.#bySource.set(source, isStale ? { count: 1, sinceMs: nowMs } : { ...known, count: known.count + 1 });
+    if (this.#bySource.size <= this.#limits.addressesMax) return;
+    for (const oldest of this.#bySource.keys()) {
+      this.#bySource.delete(oldest);
       break;
     }
   }
 
   isBarred(address: string, nowMs: number): boolean {
-    const known = this.#byAddress.get(address);
+    const source = sourceKey(address);
+    const known = this.#bySource.get(source);
     if (known === undefined) return false;
     if (nowMs - known.sinceMs < this.#limits.forgetMs) return known.count >= this.#limits.failuresMax;
-    this.#byAddress.delete(address);
+    this.#bySource.delete(source);
     return false;
   }
 }
