@@ -165,7 +165,7 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
     const { user: waiting } = transaction;
     // Of a proxied request, which is in no record: nobody could do anything with an answer to it.
     if (waiting === undefined && request.method === "INVITE" && !isOver(transaction.state)) continue;
-    const user = waiting === undefined ? undefined : client.resumeUser(waiting, request, resolve, unixMs);
+    const user = waiting === undefined ? undefined : client.restored.user(waiting, request, resolve, unixMs);
     if (user?.owner !== undefined) returning.add(user.owner);
     const resumed = transactions.resumeClient(transaction, request, user?.user ?? DEAF_USER, unixMs);
     user?.outgoing.adopt(user.user, resumed);
@@ -191,14 +191,14 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
       server.resumeAcceptance(entry, acceptance, served.get(acceptance.transaction), unixMs);
     if (unacknowledged !== undefined) {
       const invite = requestFrom(unacknowledged.invite);
-      client.resumeUnacknowledged(
+      client.restored.unacknowledged(
         entry,
         invite,
         unacknowledged.endBecause,
         invites.get(`${invite.callId}|${invite.cseq.number}`),
       );
     }
-    if (heldBye !== undefined) client.resumeHeldBye(entry, heldBye, resolve, unixMs);
+    if (heldBye !== undefined) client.restored.heldBye(entry, heldBye, resolve, unixMs);
   }
   return {
     dialogs: record.dialogs.length,

@@ -1,76 +1,28 @@
-// Requests of applications, and the network's answers to them. RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1.
+// Requests of applications: which dialog they mean, and what becomes of them. RFC 3261 §8.1, §9.1, §12.2.1, §15.1.1.
 
-import { succeed } from "../../../../kernel/outcome.ts";
-import * as cancellation from "../../core/dialog/cancellation.ts";
-import {
-  addressing,
-  confirmed,
-  contactUri,
-  type Dialog,
-  dialogId,
-  dialogOfUac,
-  makesDialog,
-  refreshed,
-  refreshesTarget,
-} from "../../core/dialog/dialog.ts";
-import { expiresOf } from "../../core/dialog/subscription-values.ts";
-import { type Attempts, type KnownPassword, type Retry, UNTRIED, withProof } from "../../core/digest/answer.ts";
+import type { KnownPassword } from "../../core/digest/answer.ts";
 import type { Command, RequestDraft } from "../../core/drachtio/command.ts";
 import * as report from "../../core/drachtio/report.ts";
-import { type Flow, isWebSocket, type ListenPoint } from "../../core/flow.ts";
-import { cancelFor, responseTo } from "../../core/message/build.ts";
-import {
-  header,
-  headersOf,
-  headerValue,
-  isSdp,
-  listsToken,
-  type SipRequest,
-  type SipResponse,
-} from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { bareHost } from "../../core/message/uri.ts";
-import { hopOf, targetOfAddress } from "../../core/next-hop/hop.ts";
-import {
-  type CallRecord,
-  type ClientUserRecord,
-  freeze,
-  type RefreshRecord,
-  requestFrom,
-  thaw,
-} from "../../core/record/record.ts";
-import { agreed, asked, minSeOf, raised } from "../../core/session/negotiation.ts";
-import { answeredIn, described, withdrawn } from "../../core/session/offer-answer.ts";
+import type { ListenPoint } from "../../core/flow.ts";
+import { cancelFor } from "../../core/message/build.ts";
+import { headerValue, isSdp, type SipRequest } from "../../core/message/message.ts";
+import { asked } from "../../core/session/negotiation.ts";
+import { CARRIES_OFFERS, described } from "../../core/session/offer-answer.ts";
 import { termsOf } from "../../core/session/session-timer.ts";
-import { isPrivate } from "../../core/user-agent/destination.ts";
-import { cancelHeaders, newRequest, requestInDialog, sentFrom } from "../../core/user-agent/outgoing.ts";
+import { cancelHeaders, newRequest } from "../../core/user-agent/outgoing.ts";
 import type { Owner, Owners } from "../applications/owners.ts";
-import {
-  type AckKeeper,
-  type DialogEntry,
-  type DialogStore,
-  type HeldRequest,
-  type Resolve,
-  referenceTo,
-} from "../dialogs/dialog-store.ts";
+import type { DialogEntry, DialogStore, HeldRequest } from "../dialogs/dialog-store.ts";
 import { type DialogUsages, hasUsageFor } from "../dialogs/dialog-usages.ts";
-import { SessionTimers } from "../dialogs/session-timers.ts";
-import {
-  type ClientRequest,
-  type ClientRequests,
-  type ClientRequestUser,
-  DEAF,
-  type NextHop,
-} from "../next-hops/client-requests.ts";
-import { stopReasonOf } from "../shell/call-records.ts";
+import type { SessionTimers } from "../dialogs/session-timers.ts";
+import type { ClientRequest, ClientRequests } from "../next-hops/client-requests.ts";
+import { metaOfSent, sendNok } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
-import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import {
-  type ClientUser,
-  type Failed,
-  type TransactionLayer,
-  timerRecords,
-} from "../transactions/transaction-layer.ts";
+import type { TransactionLayer } from "../transactions/transaction-layer.ts";
+import { ClientCall } from "./client-call.ts";
+import { DialogRequests } from "./dialog-requests.ts";
+import { type RestoredCallUser, RestoredRequests } from "./restored-requests.ts";
+import { Retries } from "./retries.ts";
+import { SessionRefreshes } from "./session-refresh.ts";
 
 type SendRequest = Extract<Command, { kind: "send-request" }>;
 
@@ -90,31 +42,38 @@ export interface UserAgentClientParts {
   onOwnerBack(owner: Owner): void;
 }
 
-export class UserAgentClient {
+export class UserAgentClient implements RestoredCallUser {
   readonly #shell: Shell;
   readonly #transactions: TransactionLayer;
   readonly #dialogs: DialogStore;
   readonly #requests: ClientRequests;
   readonly #owners: Owners;
   readonly #onOwnerBack: (owner: Owner) => void;
-  readonly sessions: SessionTimers;
-  readonly #passwords: () => readonly KnownPassword[];
   readonly usages: DialogUsages;
+  readonly inDialogs: DialogRequests;
+  readonly retries: Retries;
+  readonly refreshes: SessionRefreshes;
+  readonly sessions: SessionTimers;
+  readonly restored: RestoredRequests;
   /** By the application's name; CANCEL looks here. */
   readonly #calls = new Map<string, ClientCall>();
 
   constructor(parts: UserAgentClientParts) {
-    this.#shell = parts.shell;
+    const { shell, dialogs, requests, usages } = parts;
+    this.#shell = shell;
     this.#transactions = parts.transactions;
-    this.#dialogs = parts.dialogs;
-    this.#requests = parts.requests;
+    this.#dialogs = dialogs;
+    this.#requests = requests;
     this.#owners = parts.owners;
     this.#onOwnerBack = (owner) => parts.onOwnerBack(owner);
-    this.sessions = new SessionTimers(parts.shell, this);
-    parts.dialogs.onTimedDialogEnded = (entry) => this.sessions.over(entry);
-    this.#passwords = () => parts.passwords();
-    this.usages = parts.usages;
-    this.usages.sendOwn = (entry, draft) => this.#sendOwn(entry, draft);
+    this.usages = usages;
+    this.inDialogs = new DialogRequests(shell, dialogs, requests);
+    this.retries = new Retries(shell, requests, () => parts.passwords());
+    this.refreshes = new SessionRefreshes(shell, this.inDialogs, this.retries);
+    this.sessions = this.refreshes.sessions;
+    this.restored = new RestoredRequests({ shell, dialogs, requests, owners: parts.owners, user: this });
+    dialogs.onTimedDialogEnded = (entry) => this.sessions.over(entry);
+    usages.sendOwn = (entry, draft) => this.inDialogs.sendOwn(entry, draft);
   }
 
   get callCount(): number {
@@ -126,8 +85,9 @@ export class UserAgentClient {
     const { transactionId, draft } = command;
     if (command.dialogId !== "") this.#inDialog(link, command);
     else if (transactionId !== "" && draft.method === "CANCEL") this.#cancel(link, command);
-    else if (transactionId !== "") this.#nok(link, command.id, "transaction id is for CANCEL and responses only");
-    else if (draft.method === "ACK" || draft.method === "CANCEL") this.#nok(link, command.id, NO_DIALOG);
+    else if (transactionId !== "")
+      sendNok(this.#shell, link, command.id, "transaction id is for CANCEL and responses only");
+    else if (draft.method === "ACK" || draft.method === "CANCEL") sendNok(this.#shell, link, command.id, NO_DIALOG);
     else this.#outOfDialog(link, command);
   }
 
@@ -135,14 +95,14 @@ export class UserAgentClient {
     const { routeUrl } = command;
     const draft = this.#withSessionTimer(command.draft, undefined);
     if (this.#transactions.full || this.#dialogs.full) {
-      this.#nok(link, command.id, "Server error: too many transactions or dialogs");
+      sendNok(this.#shell, link, command.id, "Server error: too many transactions or dialogs");
       return;
     }
     const { ids, clock } = this.#shell;
     this.#requests.locate({ uri: routeUrl !== "" ? routeUrl : draft.uri }, (located) => {
       if (!link.open) return;
       if (!located.ok) {
-        this.#nok(link, command.id, located.failure.reason);
+        sendNok(this.#shell, link, command.id, located.failure.reason);
         return;
       }
       const callId = ids.callId();
@@ -161,7 +121,7 @@ export class UserAgentClient {
         return made;
       });
       if (!prepared.ok) {
-        this.#nok(link, command.id, prepared.failure.reason);
+        sendNok(this.#shell, link, command.id, prepared.failure.reason);
         return;
       }
       const call = this.#open(link, prepared.value, undefined);
@@ -176,7 +136,7 @@ export class UserAgentClient {
     const { method } = command.draft;
     const entry = method === "PRACK" ? this.#forkToPrack(command) : this.#dialogs.byId(command.dialogId);
     if (entry === undefined || !hasUsageFor(entry.dialog, method)) {
-      this.#nok(link, command.id, method === "ACK" ? ACK_IS_OURS : NO_DIALOG);
+      sendNok(this.#shell, link, command.id, method === "ACK" ? ACK_IS_OURS : NO_DIALOG);
       return;
     }
     // An application that lost its connection speaks for its dialogs again once it uses them.
@@ -201,25 +161,17 @@ export class UserAgentClient {
 
   #requestInDialog(link: Owner, commandId: string, given: RequestDraft, entry: DialogEntry): void {
     const draft = this.#withSessionTimer(given, entry);
-    this.#requests.locate(this.#nextHop(entry.dialog), (located) => {
-      if (!located.ok) {
-        this.#nok(link, commandId, located.failure.reason);
-        return;
-      }
-      const { dialog } = entry;
-      const cseq = dialog.localSeq + 1;
-      const prepared = this.#requests.prepare(located.value, (point, branch) =>
-        requestInDialog(dialog, draft, { point, branch, cseq }),
-      );
+    this.inDialogs.prepare(entry, draft, (prepared) => {
       if (!prepared.ok) {
-        this.#nok(link, commandId, prepared.failure.reason);
+        sendNok(this.#shell, link, commandId, prepared.failure.reason);
         return;
       }
       const { request, point } = prepared.value;
-      entry.dialog = { ...dialog, localSeq: cseq };
+      const { dialog } = entry;
+      const cseq = request.cseq.number;
       if (request.method === "INVITE") {
         const contact = headerValue(request, "contact");
-        if (contact !== undefined) entry.dialog = { ...entry.dialog, localContact: contact };
+        if (contact !== undefined) entry.dialog = { ...dialog, localContact: contact };
       }
       const call = this.#open(link, prepared.value, entry);
       this.#echo(link, commandId, request, call.transactionId, point);
@@ -248,69 +200,26 @@ export class UserAgentClient {
     });
   }
 
-  /** Where an in-dialog request goes: §8.1.2, and the connection or NAT binding the dialog already uses. */
-  #nextHop(dialog: Dialog): NextHop {
-    const { routeSet, remoteTarget, flow } = dialog;
-    const { pointId } = flow;
-    if (routeSet.length > 0) return { uri: addressing(dialog).nextHop, pointId };
-    const hop = hopOf(remoteTarget);
-    if (!hop.ok) return { uri: remoteTarget };
-    // A browser has no address of its own: its connection is the only way. RFC 7118 §5.
-    if (isWebSocket(flow.transport)) return { uri: remoteTarget, flow };
-    if (!hop.value.isAddress) return { uri: remoteTarget, pointId };
-    const { transport, address, port } = targetOfAddress(hop.value);
-    if (transport !== flow.transport) return { uri: remoteTarget, pointId };
-    // A peer behind a NAT names an address we cannot reach; it is where its messages come from. Never with a proxy between.
-    if (address !== flow.address)
-      return isPrivate(address) ? { uri: remoteTarget, flow } : { uri: remoteTarget, pointId };
-    return transport === "udp" ? { uri: remoteTarget, pointId } : { uri: remoteTarget, flow: { ...flow, port } };
-  }
-
-  /** ACK to a 2xx: §13.2.2.4. Its own request, on its own branch, with the INVITE's number and credentials. */
+  /** The ACK to a 2xx: §13.2.2.4. */
   #acknowledge(link: Owner, command: SendRequest, entry: DialogEntry): void {
     const waiting = entry.unacknowledged;
     if (waiting === undefined) {
-      this.#nok(link, command.id, ACK_IS_OURS);
+      sendNok(this.#shell, link, command.id, ACK_IS_OURS);
       return;
     }
-    this.#sendAck(entry, command.draft, (sent) => {
-      if (sent === undefined) this.#nok(link, command.id, NO_DIALOG);
+    this.inDialogs.sendAck(entry, command.draft, (sent) => {
+      if (sent === undefined) sendNok(this.#shell, link, command.id, NO_DIALOG);
       else {
         this.#echo(link, command.id, sent.request, this.#shell.ids.uuid(), sent.point);
-        if (waiting.endBecause !== undefined) this.sendBye(entry, waiting.endBecause);
+        if (waiting.endBecause !== undefined) this.inDialogs.sendBye(entry, waiting.endBecause);
       }
-    });
-  }
-
-  #sendAck(entry: DialogEntry, draft: RequestDraft, done: (sent: ClientRequest | undefined) => void): void {
-    const { unacknowledged, dialog } = entry;
-    if (unacknowledged === undefined) return done(undefined);
-    const { invite } = unacknowledged;
-    const credentials = [...headersOf(invite, "authorization"), ...headersOf(invite, "proxy-authorization")];
-    const ack: RequestDraft = { ...draft, method: "ACK", headers: [...draft.headers, ...credentials] };
-    this.#requests.locate(this.#nextHop(dialog), (located) => {
-      const cseq = invite.cseq.number;
-      const prepared = located.ok
-        ? this.#requests.prepare(located.value, (point, branch) =>
-            requestInDialog(dialog, ack, { point, branch, cseq }),
-          )
-        : located;
-      if (!prepared.ok) return done(undefined);
-      entry.unacknowledged = undefined;
-      if (isSdp(ack)) {
-        entry.localSdp = ack.body;
-        entry.exchange = described(entry.exchange, "us", "INVITE", cseq);
-      }
-      entry.exchange = withdrawn(entry.exchange, "INVITE", cseq);
-      prepared.value.transmit((request, flow) => unacknowledged.keeper.keepAck(entry, request, flow));
-      done(prepared.value);
     });
   }
 
   #cancel(link: Owner, command: SendRequest): void {
     const call = this.#calls.get(command.transactionId);
     if (call === undefined || !call.isCancellable) {
-      this.#nok(link, command.id, `unable to cancel unknown transaction id: ${command.transactionId}`);
+      sendNok(this.#shell, link, command.id, `unable to cancel unknown transaction id: ${command.transactionId}`);
       return;
     }
     const headers = cancelHeaders(command.draft);
@@ -318,50 +227,6 @@ export class UserAgentClient {
     this.#echo(link, command.id, cancel, this.#shell.ids.uuid(), call.point);
     call.cancel({ kind: "asked", headers });
     this.#shell.records?.stopped("application", cancel, "call-canceled");
-  }
-
-  /** A BYE of ours; the application is told what we did. */
-  sendBye(entry: DialogEntry, why: string, isKnown = true): void {
-    const { dialog, owner } = entry;
-    const reason = header("Reason", "reason", `SIP;cause=200;text="${why}"`);
-    const draft: RequestDraft = { method: "BYE", uri: dialog.remoteTarget, headers: [reason], body: "" };
-    const cseq = dialog.localSeq + 1;
-    this.#requests.locate(this.#nextHop(dialog), (located) => {
-      if (!located.ok) return;
-      const prepared = this.#requests.prepare(located.value, (point, branch) =>
-        requestInDialog(dialog, draft, { point, branch, cseq }),
-      );
-      if (!prepared.ok) return;
-      const { request, point } = prepared.value;
-      entry.dialog = { ...entry.dialog, localSeq: cseq };
-      prepared.value.start(DEAF);
-      this.#shell.records?.stopped("application", request, stopReasonOf(why));
-      const text = this.#shell.textOf(request);
-      const meta = this.#ownMeta(point, text.length);
-      if (isKnown) this.#tellUnsolicited(owner, report.unsolicited(this.#shell.ids.uuid(), meta, dialog.id, text));
-    });
-    this.#dialogs.remove(entry);
-  }
-
-  /** What the server says in a dialog of its own accord; nobody waits for the answer. */
-  #sendOwn(entry: DialogEntry, draft: RequestDraft): void {
-    const { dialog } = entry;
-    const cseq = dialog.localSeq + 1;
-    this.#requests.locate(this.#nextHop(dialog), (located) => {
-      if (!located.ok) return;
-      const prepared = this.#requests.prepare(located.value, (point, branch) =>
-        requestInDialog(dialog, draft, { point, branch, cseq }),
-      );
-      if (!prepared.ok) return;
-      entry.dialog = { ...entry.dialog, localSeq: cseq };
-      prepared.value.start(DEAF);
-    });
-  }
-
-  /** Its call is over: an application that is away learns it for as long as its dialogs would have waited for it. */
-  #tellUnsolicited(owner: Owner, payload: string): void {
-    if (owner.open) owner.send(payload);
-    else owner.keep(payload, this.#shell.limits.orphanGraceMs);
   }
 
   /** The application has lost its connection: what it should decide waits for it, for a while. */
@@ -380,55 +245,15 @@ export class UserAgentClient {
     const { dialog, acceptance } = entry;
     if (!dialog.usages.session) this.usages.abandon(entry);
     else if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
-      entry.heldBye = this.#ownBye(entry, APPLICATION_GONE); // §15: after the ACK, or without it
-    else if (dialog.phase === "confirmed") this.sendBye(entry, APPLICATION_GONE);
+      entry.heldBye = this.ownBye(entry, APPLICATION_GONE); // §15: after the ACK, or without it
+    else if (dialog.phase === "confirmed") this.inDialogs.sendBye(entry, APPLICATION_GONE);
     else if (dialog.role === "uac") this.#cancelCallOf(entry);
     else this.#dialogs.remove(entry); // its INVITE has its refusal already
   }
 
-  #ownBye(entry: DialogEntry, why: string): HeldRequest {
-    return { release: () => this.sendBye(entry, why), record: () => why };
-  }
-
-  /** Makes who waited for a response again, from a record. */
-  resumeUser(record: ClientUserRecord, request: SipRequest, resolve: Resolve, unixMs: number): ResumedUser | undefined {
-    const outgoing = this.#requests.resumed(request, record.flow);
-    if (record.kind === "call") {
-      const owner = this.#owners.restored(record.owner);
-      return { user: this.#resumeCall(record, outgoing, owner, resolve, unixMs), outgoing, owner };
-    }
-    const entry = resolve(record.dialog, this.#owners.restored(record.owner));
-    if (entry === undefined) return undefined;
-    return { user: new Refresh(this.#shell, this, entry, outgoing, record), outgoing, owner: undefined };
-  }
-
-  #resumeCall(record: CallRecord, outgoing: ClientRequest, owner: Owner, resolve: Resolve, unixMs: number): ClientCall {
-    const inside = record.inside === undefined ? undefined : resolve(record.inside, owner);
-    const call = new ClientCall(this.#shell, this.#dialogs, owner, outgoing, inside, this, record.transactionId);
-    call.resume(record, resolve, unixMs);
-    if (!record.answered) this.#calls.set(call.transactionId, call);
-    return call;
-  }
-
-  resumeUnacknowledged(
-    entry: DialogEntry,
-    invite: SipRequest,
-    endBecause: string | undefined,
-    user: ClientUser | undefined,
-  ): void {
-    const keeper =
-      user instanceof ClientCall || user instanceof Refresh
-        ? user
-        : { request: invite, keepAck: NOTHING, expectOwner: NOTHING }; // its transaction has ended: no copies will come
-    entry.unacknowledged = { invite, endBecause, keeper };
-  }
-
-  resumeHeldBye(entry: DialogEntry, record: CallRecord | string, resolve: Resolve, unixMs: number): void {
-    if (typeof record === "string") entry.heldBye = this.#ownBye(entry, record);
-    else {
-      const outgoing = this.#requests.resumed(requestFrom(record.request), record.flow);
-      entry.heldBye = this.#resumeCall(record, outgoing, this.#owners.restored(record.owner), resolve, unixMs);
-    }
+  /** A BYE of the server that waits for the ACK. */
+  ownBye(entry: DialogEntry, why: string): HeldRequest {
+    return { release: () => this.inDialogs.sendBye(entry, why), record: () => why };
   }
 
   #cancelCallOf({ dialog }: DialogEntry): void {
@@ -438,676 +263,30 @@ export class UserAgentClient {
 
   #open(link: Owner, outgoing: ClientRequest, entry: DialogEntry | undefined): ClientCall {
     const call = new ClientCall(this.#shell, this.#dialogs, link, outgoing, entry, this);
-    this.#calls.set(call.transactionId, call);
+    this.keep(call);
     return call;
   }
 
-  // What a call of ours needs done.
+  /** A call whose final response has yet to come. */
+  keep(call: ClientCall): void {
+    this.#calls.set(call.transactionId, call);
+  }
 
   ended({ transactionId }: ClientCall): void {
     this.#calls.delete(transactionId);
   }
 
-  /** The request again with the proof that the response asks for; undefined: the application sees the challenge. */
-  proofFor(
-    { request, sentTo }: Challenged,
-    response: SipResponse,
-    attempts: Attempts,
-    inside: DialogEntry | undefined,
-  ): Retry | undefined {
-    const isChallenge = response.status === 401 || response.status === 407;
-    const passwords = isChallenge ? this.#passwords() : [];
-    if (passwords.length === 0) return undefined;
-    const { ids, counters } = this.#shell;
-    const cseq = (inside?.dialog.localSeq ?? request.cseq.number) + 1;
-    const fresh = { cseq, branch: ids.branch(), cnonce: ids.tag() };
-    const retry = withProof(request, response, passwords, attempts, sentTo, fresh);
-    counters.add("challenges_answered", `answered="${retry === undefined ? "no" : "yes"}"`);
-    if (retry !== undefined && inside !== undefined) renumber(inside, request.cseq.number, cseq);
-    return retry;
-  }
-
-  /** A 2xx is acknowledged whatever became of the call; here the application does not. */
-  acknowledge(entry: DialogEntry, keeper: AckKeeper): void {
-    entry.unacknowledged = { invite: keeper.request, endBecause: undefined, keeper };
-    const draft: RequestDraft = { method: "ACK", uri: entry.dialog.remoteTarget, headers: [], body: "" };
-    this.#sendAck(entry, draft, NOTHING);
-  }
-
-  /** A 2xx nobody can use: acknowledged, then ended. §13.2.2.4. */
-  endFork(entry: DialogEntry, keeper: ClientCall): void {
-    this.acknowledge(entry, keeper);
-    this.#shell.counters.add("forks_ended");
-    this.sendBye(entry, "answered elsewhere", false); // the application never knew this one
-  }
-
-  /** A refresh of the session: RFC 4028 §7.4, §10. UPDATE where the peer takes it; it disturbs nothing. */
-  refresh(entry: DialogEntry, intervalSeconds: number): void {
-    const { dialog, localSdp } = entry;
-    const method = entry.peerUpdates || localSdp === "" ? "UPDATE" : "INVITE";
-    const isBusy = entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined;
-    if (method === "INVITE" && (isBusy || entry.unacknowledged !== undefined || entry.exchange !== undefined))
-      return this.sessions.busy(entry);
-    const terms = { intervalSeconds, weRefresh: true };
-    const headers = asked({ headers: [] }, terms, this.#shell.sessionTimer, entry.minSeSeconds);
-    const draft: RequestDraft = {
-      method,
-      uri: dialog.remoteTarget,
-      headers: [...headers],
-      body: method === "INVITE" ? localSdp : "",
-    };
-    this.#requests.locate(this.#nextHop(dialog), (located) => {
-      const cseq = entry.dialog.localSeq + 1;
-      const prepared = located.ok
-        ? this.#requests.prepare(located.value, (point, branch) =>
-            requestInDialog(entry.dialog, draft, { point, branch, cseq }),
-          )
-        : located;
-      if (!prepared.ok) return this.sessions.refused(entry, { status: 503, waitMs: undefined, again: false });
-      entry.dialog = { ...entry.dialog, localSeq: cseq };
-      if (method === "INVITE") {
-        entry.invitingOut = true;
-        entry.exchange = described(undefined, "us", "INVITE", cseq);
-      }
-      prepared.value.start(new Refresh(this.#shell, this, entry, prepared.value));
-    });
-  }
-
-  /** The same INVITE or UPDATE with the session interval that a 422 asks for. RFC 4028 §7.3. */
-  raise(before: ClientRequest, refusal: SipResponse, inside: DialogEntry | undefined): ClientRequest | undefined {
-    const { request, flow } = before;
-    const headers = raised(request.headers, refusal);
-    if (headers === undefined || flow === undefined) return undefined;
-    const cseq = (inside?.dialog.localSeq ?? request.cseq.number) + 1;
-    let again: ClientRequest | undefined;
-    this.#requests.locate({ uri: request.uri, flow }, (located) => {
-      if (!located.ok) return;
-      const prepared = this.#requests.prepare(located.value, (point, branch) =>
-        succeed(renumbered(sentFrom({ ...request, headers }, point, branch), cseq)),
-      );
-      if (prepared.ok) again = prepared.value;
-    });
-    if (again !== undefined && inside !== undefined) renumber(inside, request.cseq.number, cseq);
-    return again;
-  }
-
   #echo(link: Owner, commandId: string, request: SipRequest, transactionId: string, point: ListenPoint) {
     const text = this.#shell.textOf(request);
-    const meta = this.#ownMeta(point, text.length);
+    const meta = metaOfSent(this.#shell, point, text.length);
     link.send(report.requestSent(this.#shell.ids.uuid(), commandId, meta, transactionId, text), "soon");
-  }
-
-  #ownMeta({ transport, host, port }: ListenPoint, bytes: number): report.Meta {
-    const time = this.#shell.timeOfDay();
-    return { source: "application", bytes, protocol: transport, address: bareHost(host), port, time };
-  }
-
-  #nok(link: Owner, commandId: string, reason: string): void {
-    link.send(report.refused(this.#shell.ids.uuid(), commandId, "NOK", reason));
   }
 }
 
 const APPLICATION_GONE = "application gone";
-
-/** A request that may be asked for a proof, and the address it went to. */
-interface Challenged {
-  readonly request: SipRequest;
-  readonly sentTo: string;
-}
-
-interface ResumedUser {
-  readonly user: ClientRequestUser;
-  readonly outgoing: ClientRequest;
-  /** Of the application's request. */
-  readonly owner: Owner | undefined;
-}
-
-interface ClientCallUser {
-  readonly usages: DialogUsages;
-  proofFor(
-    call: Challenged,
-    response: SipResponse,
-    attempts: Attempts,
-    inside: DialogEntry | undefined,
-  ): Retry | undefined;
-  ended(call: ClientCall): void;
-  raise(before: ClientRequest, refusal: SipResponse, inside: DialogEntry | undefined): ClientRequest | undefined;
-  readonly sessions: SessionTimers;
-  sendBye(entry: DialogEntry, why: string): void;
-  /** A 2xx to a re-INVITE that the application can not acknowledge. */
-  acknowledge(entry: DialogEntry, call: ClientCall): void;
-  /** A 2xx whose dialog the application does not want, or never knew. */
-  endFork(entry: DialogEntry, call: ClientCall): void;
-}
 
 /** From and To as the first target got them, also when the next one is reached from another address of ours. RFC 3263 §4.3. */
 const sameParties = (draft: RequestDraft, { headers }: SipRequest): RequestDraft => ({
   ...draft,
   headers: [...headers.filter(({ key }) => key === "from" || key === "to"), ...draft.headers],
 });
-
-/** One request an application sent, until its final response (and, for an INVITE, the copies and forks of it). */
-class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, HeldRequest {
-  readonly transactionId: string;
-  readonly link: Owner;
-  #outgoing: ClientRequest;
-  /** It has left, or was to: what is refused before that means nothing for the dialog. */
-  #isOut = false;
-  /** A 422 has been followed once. */
-  #raised = false;
-  readonly #shell: Shell;
-  readonly #dialogs: DialogStore;
-  readonly #user: ClientCallUser;
-  readonly #timers: NamedTimers;
-  /** The dialog the request is inside of; undefined for one that may make dialogs. */
-  readonly #inside: DialogEntry | undefined;
-  /** Dialogs this INVITE made, by the peer's tag. */
-  readonly #forks = new Map<string, DialogEntry>();
-  #chosen: DialogEntry | undefined;
-  #cancellation = cancellation.UNASKED;
-  #answered = false;
-  #attempts = UNTRIED;
-  /** It is the one INVITE of ours that its dialog may have under way. */
-  holdsInviting = false;
-  /** Our ACKs, to answer copies of the 2xx they belong to: one per dialog that was answered. They go with the transaction. */
-  readonly #acks: { readonly entry: DialogEntry; readonly ack: SipRequest; readonly flow: Flow }[] = [];
-
-  constructor(
-    shell: Shell,
-    dialogs: DialogStore,
-    link: Owner,
-    outgoing: ClientRequest,
-    inside: DialogEntry | undefined,
-    user: ClientCallUser,
-    transactionId = shell.ids.uuid(),
-  ) {
-    this.transactionId = transactionId;
-    this.#shell = shell;
-    this.#dialogs = dialogs;
-    this.link = link;
-    this.#outgoing = outgoing;
-    this.#inside = inside;
-    this.#user = user;
-    this.#timers = new NamedTimers(shell.wheel, this);
-  }
-
-  /** As it went to the present target. */
-  get request(): SipRequest {
-    return this.#outgoing.request;
-  }
-
-  get point(): ListenPoint {
-    return this.#outgoing.point;
-  }
-
-  /** The address it went to. */
-  get sentTo(): string {
-    return this.#outgoing.flow?.address ?? "";
-  }
-
-  get isCancellable(): boolean {
-    return this.request.method === "INVITE" && !this.#answered;
-  }
-
-  start(): void {
-    this.#isOut = true;
-    if (this.request.method === "INVITE") {
-      // RFC 3261 §13.2.1: the caller's patience; and ours, for a peer that says 100 and nothing more.
-      const seconds = this.#inside === undefined ? expiresOf(this.request) : undefined;
-      const { ringingMs } = this.#shell.limits;
-      this.#timers.start("expires", seconds === undefined ? ringingMs : Math.min(seconds * 1_000, ringingMs));
-    }
-    this.#outgoing.start(this);
-  }
-
-  record(unixMs: number): CallRecord {
-    const { flow } = this.#outgoing;
-    return {
-      kind: "call",
-      transactionId: this.transactionId,
-      owner: this.link.record,
-      request: serialise(this.request),
-      flow: flow ?? {
-        pointId: this.point.id,
-        transport: this.point.transport,
-        address: "",
-        port: 0,
-        connection: undefined,
-      },
-      inside: this.#inside && referenceTo(this.#inside),
-      forks: [...this.#forks].map(([tag, entry]) => ({ tag, dialog: referenceTo(entry) })),
-      chosen: this.#chosen && referenceTo(this.#chosen),
-      cancellation: freeze(this.#cancellation),
-      answered: this.#answered,
-      holdsInviting: this.holdsInviting,
-      raised: this.#raised,
-      nonces: this.#attempts.nonces,
-      acks: this.#acks.map(({ entry, ack, flow: to }) => ({
-        dialog: referenceTo(entry),
-        ack: serialise(ack),
-        flow: to,
-      })),
-      timers: timerRecords(this.#timers, unixMs),
-    };
-  }
-
-  resume(record: CallRecord, resolve: Resolve, unixMs: number): void {
-    for (const { tag, dialog } of record.forks) {
-      const entry = resolve(dialog, this.link);
-      if (entry !== undefined) this.#forks.set(tag, entry);
-    }
-    this.#chosen = record.chosen === undefined ? undefined : resolve(record.chosen, this.link);
-    this.#cancellation = thaw(record.cancellation);
-    this.#answered = record.answered;
-    this.#isOut = true;
-    this.holdsInviting = record.holdsInviting;
-    this.#raised = record.raised;
-    this.#attempts = { nonces: record.nonces };
-    for (const { dialog, ack, flow } of record.acks) {
-      const entry = resolve(dialog, this.link);
-      if (entry !== undefined) this.#acks.push({ entry, ack: requestFrom(ack), flow });
-    }
-    for (const { name, dueUnixMs } of record.timers) this.#timers.start(name, Math.max(0, dueUnixMs - unixMs));
-  }
-
-  /** A BYE that was held. */
-  release(): void {
-    if (this.#inside !== undefined) this.#inside.ending = true;
-    this.start();
-  }
-
-  keepAck(entry: DialogEntry, ack: SipRequest, flow: Flow): void {
-    const at = this.#acks.findIndex((kept) => kept.entry === entry);
-    this.#acks.splice(at === -1 ? this.#acks.length : at, 1, { entry, ack, flow });
-    this.#timers.stop("absence");
-  }
-
-  #repeatAck(entry: DialogEntry): boolean {
-    const sent = this.#acks.find((kept) => kept.entry === entry);
-    if (sent !== undefined) this.#shell.send(sent.ack, sent.flow, true, NOTHING);
-    return sent !== undefined;
-  }
-
-  /** The application is away: what waits for its word waits for a while. */
-  expectOwner(): void {
-    this.#timers.start("absence", this.#shell.limits.returnWaitMs);
-  }
-
-  /** It has not come back: nobody will say what to do with a phone that rings, or has just been answered. */
-  #onAbsence(): void {
-    if (this.link.open) return;
-    if (this.isCancellable && this.#inside === undefined) this.cancel({ kind: "asked", headers: [] });
-    const answered = this.#inside ?? this.#chosen;
-    if (answered?.unacknowledged?.keeper !== this) return;
-    if (answered === this.#inside) this.#user.acknowledge(answered, this);
-    else this.#user.endFork(answered, this);
-  }
-
-  cancel(input: cancellation.CancellationInput): void {
-    if (input.kind === "asked") this.#outgoing.settle();
-    const { state, effects } = cancellation.step(this.#shell.timing, this.#cancellation, input);
-    this.#cancellation = state;
-    for (const effect of effects) {
-      switch (effect.kind) {
-        case "send-cancel":
-          this.#outgoing.cancel(effect.headers);
-          break;
-        case "start-timer":
-          this.#timers.start("cancel", effect.afterMs);
-          break;
-        case "stop-timer":
-          this.#timers.stop("cancel");
-          break;
-        case "give-up":
-          this.#outgoing.abandon();
-          this.answerLocally(487);
-          break;
-      }
-    }
-  }
-
-  onTimer(name: string): void {
-    if (name === "absence") this.#onAbsence();
-    else if (name === "expires") this.cancel({ kind: "asked", headers: [] });
-    else this.cancel({ kind: "timer" });
-  }
-
-  /** Nobody answered, or could: the application gets a response all the same. §8.1.3.1. */
-  answerLocally(status: number): void {
-    if (this.#answered) return;
-    const response = responseTo(this.request, { status, toTag: "" });
-    this.#end(response);
-    const text = this.#shell.textOf(response);
-    const meta = report.nowhere(this.#shell.timeOfDay());
-    this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, this.#dialogIdFor(), text));
-    this.#endIfUnknown(status);
-    this.#user.usages.told(this.request, false);
-  }
-
-  onFailed(because: Failed): void {
-    this.#shell.counters.add("client_transactions_failed", `because="${because}"`);
-    this.answerLocally(because === "timeout" ? 408 : 503);
-  }
-
-  onResponse(response: SipResponse, from: Flow): void {
-    const { method } = this.request;
-    if (response.status < 200) this.#onProvisional(response, from);
-    else if (method === "INVITE" && response.status < 300) this.#onAccepted(response, from);
-    else if (!this.#answered && !this.#retriesLonger(response) && !this.#proves(response)) {
-      this.#end(response);
-      this.#deliver(response, from, this.#dialogIdFor());
-      this.#user.usages.told(this.request, response.status < 300);
-      this.#endIfUnknown(response.status);
-    }
-  }
-
-  /** RFC 4028 §7.3: our part of the bargain, once; the application hears of the outcome. */
-  #retriesLonger(response: SipResponse): boolean {
-    if (response.status !== 422 || this.#raised || this.#cancellation.name !== "unasked") return false;
-    const again = this.#user.raise(this.#outgoing, response, this.#inside);
-    if (again === undefined) return false;
-    this.#raised = true;
-    this.#outgoing.settle();
-    this.#outgoing = again;
-    this.#cancellation = cancellation.UNASKED;
-    for (const entry of this.#forks.values()) this.#dialogs.remove(entry);
-    this.#forks.clear();
-    again.start(this);
-    return true;
-  }
-
-  /** §12.2.1.2, RFC 5057 §5.1: the peer knows nothing of the session, or nobody is there any more. */
-  #endIfUnknown(status: number): void {
-    const { method } = this.request;
-    const inside = this.#inside;
-    if (inside === undefined || (status !== 481 && status !== 408)) return;
-    if ((method !== "INVITE" && method !== "UPDATE") || inside.dialog.phase !== "confirmed" || inside.ending) return;
-    this.#user.sendBye(inside, `${method} answered with ${status}`);
-  }
-
-  /** A challenge we have a password for: the request goes once more, and the application hears nothing of it. */
-  #proves(response: SipResponse): boolean {
-    if (this.#cancellation.name !== "unasked") return false;
-    const { request } = this;
-    const retry = this.#user.proofFor(this, response, this.#attempts, this.#inside);
-    if (retry === undefined) return false;
-    this.#attempts = retry.attempts;
-    for (const entry of this.#forks.values()) this.#dialogs.remove(entry);
-    this.#forks.clear();
-    this.#user.usages.asking(retry.request, this.link, this.#inside);
-    // A REFER's subscription is called after its CSeq: that of the first try is none.
-    if (request.method === "REFER" && this.#inside !== undefined)
-      this.#user.usages.finished(this.#inside, "us", request, response);
-    this.#outgoing.again(retry.request);
-    return true;
-  }
-
-  #onProvisional(response: SipResponse, from: Flow): void {
-    if (this.#answered) return;
-    if (this.request.method === "INVITE") this.cancel({ kind: "provisional" });
-    if (response.status === 100) return; // hop by hop
-    const entry = this.request.method === "INVITE" ? this.#entryFor(response, from) : this.#inside;
-    const rseq = Number(headerValue(response, "rseq") ?? "0");
-    if (rseq > 0 && entry !== undefined) {
-      // RFC 3262 §4: a copy, or one out of order, is not for the application.
-      if (entry.rseq !== 0 && rseq !== entry.rseq + 1) return;
-      entry.rseq = rseq;
-      if (isSdp(response)) entry.exchange = described(entry.exchange, "peer", "INVITE", response.cseq.number);
-    }
-    this.#deliver(response, from, entry?.dialog.id ?? this.#dialogIdFor());
-  }
-
-  /** A 2xx to an INVITE: the first one counts, copies are acknowledged again, other forks are ended. §13.2.2.4. */
-  #onAccepted(response: SipResponse, from: Flow): void {
-    const entry = this.#entryFor(response, from);
-    if (entry === undefined) return; // more forks than anybody has: their 2xx go unheard
-    if (this.#repeatAck(entry)) return;
-    if (this.#answered) {
-      if (entry !== this.#chosen && this.#inside === undefined) this.#user.endFork(entry, this);
-      return; // a copy, and the application has not acknowledged yet
-    }
-    if (entry === this.#inside && entry.dialog.phase === "terminated") {
-      this.#end(response);
-      this.#user.acknowledge(entry, this);
-      this.#deliver(response, from, entry.dialog.id);
-      return;
-    }
-    this.#chosen = entry;
-    this.#dialogs.prefer(entry);
-    entry.dialog = refreshed(confirmed(entry.dialog, response), response);
-    if (isSdp(this.request)) entry.localSdp = this.request.body;
-    if (isSdp(response)) entry.exchange = described(entry.exchange, "peer", "INVITE", response.cseq.number);
-    if (headerValue(response, "allow") !== undefined) entry.peerUpdates = listsToken(response, "allow", "update");
-    this.#end(response);
-    this.#user.sessions.agreed(entry, agreed(response));
-    if (this.#inside === undefined) this.#shell.records?.started("network", response, "uac");
-    entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
-    this.#deliver(response, from, entry.dialog.id);
-    if (!this.link.open) this.expectOwner();
-  }
-
-  /** A target we had given up answers with 2xx: as another fork would (§13.2.2.4). Inside a dialog it is the same peer, and its answer. */
-  onLateAnswer(response: SipResponse, from: Flow): void {
-    if (this.#inside !== undefined) {
-      this.#outgoing.settle();
-      return this.onResponse(response, from);
-    }
-    const known = this.#forks.get(response.toTag);
-    if (known !== undefined && this.#repeatAck(known)) return; // a copy of what has been ended already
-    const entry = this.#entryFor(response, from);
-    if (entry !== undefined) this.#user.endFork(entry, this);
-  }
-
-  /** A 2xx that is acknowledged only to be ended. */
-  #whyEnd(response: SipResponse): string | undefined {
-    if (this.#cancellation.name === "crossed") return "ACK-BYE due to cancel race condition";
-    // drachtio-srf gives up such a call, and leaves it to the server to release it.
-    return this.#inside === undefined && contactUri(response) === undefined ? "No Contact in 200 OK" : undefined;
-  }
-
-  /** The dialog of this response, made if need be; undefined when none can be. */
-  #entryFor(response: SipResponse, from: Flow): DialogEntry | undefined {
-    if (this.#inside !== undefined) return this.#inside;
-    const known = this.#forks.get(response.toTag);
-    // The callee's BYE has overtaken its 2xx: the dialog it ended is gone, so the 2xx makes a new one (§13.2.2.4).
-    const isOvertaken = known?.dialog.phase === "terminated" && response.status >= 200 && !this.#answered;
-    if (known !== undefined && !isOvertaken) {
-      known.dialog = { ...known.dialog, flow: from };
-      return known;
-    }
-    if (response.status < 200 && response.toTag === "") return undefined;
-    if (!isOvertaken && this.#forks.size >= FORKS_MAX) return undefined;
-    const entry = this.#dialogs.add(dialogOfUac(this.request, response, from), this.link);
-    if (isSdp(this.request)) entry.exchange = described(undefined, "us", "INVITE", this.request.cseq.number);
-    this.#forks.set(response.toTag, entry);
-    return entry;
-  }
-
-  /** A final response: what it means for the dialogs. */
-  #end(response: SipResponse): void {
-    this.#answered = true;
-    this.#timers.stop("absence");
-    this.#timers.stop("expires");
-    const { method } = this.request;
-    const { status } = response;
-    this.#user.ended(this);
-    if (method === "INVITE") {
-      // A cancelled one has had its record with the CANCEL.
-      if (this.#inside === undefined && status >= 300 && status !== 487)
-        this.#shell.records?.stopped("network", response, "call-rejected");
-      this.cancel({ kind: "final", success: status < 300 });
-      // Other forks are forgotten: one that answers as well is acknowledged and ended.
-      for (const [tag, entry] of this.#forks)
-        if (entry !== this.#chosen) {
-          this.#dialogs.remove(entry);
-          this.#forks.delete(tag);
-        }
-    }
-    const inside = this.#inside;
-    if (inside !== undefined) {
-      if (!this.#isOut) return;
-      if (this.holdsInviting) inside.invitingOut = false;
-      const { number } = this.request.cseq;
-      if (status < 300 && method !== "INVITE" && CARRIES_OFFERS.has(method)) {
-        if (isSdp(this.request)) inside.localSdp = this.request.body;
-        if (isSdp(response)) inside.exchange = answeredIn(inside.exchange, "peer");
-        if (method === "UPDATE") this.#user.sessions.agreed(inside, agreed(response));
-      }
-      if (inside.exchange?.by === "us") inside.exchange = withdrawn(inside.exchange, method, number);
-      if (method === "BYE" && (status === 401 || status === 407)) inside.ending = false; // it tries again with credentials
-      if (status < 300 && refreshesTarget(method)) inside.dialog = refreshed(inside.dialog, response);
-      this.#user.usages.finished(inside, "us", this.request, response);
-      return;
-    }
-    const { flow } = this.#outgoing;
-    if (flow !== undefined) this.#user.usages.answered(this.request, response, flow, this.link);
-  }
-
-  /** Outside dialogs only what may make one has one to name. */
-  #dialogIdFor(): string {
-    if (this.#inside !== undefined) return this.#inside.dialog.id;
-    const { method, callId, fromTag } = this.request;
-    return makesDialog(method) ? dialogId(callId, fromTag) : "";
-  }
-
-  #deliver(response: SipResponse, from: Flow, dialog: string): void {
-    const meta: report.Meta = {
-      source: "network",
-      bytes: response.sizeBytes,
-      protocol: from.transport,
-      address: from.address,
-      port: from.port,
-      time: this.#shell.timeOfDay(),
-    };
-    const text = this.#shell.textOf(response);
-    this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, dialog, text));
-  }
-}
-
-/** Early dialogs of one INVITE: more than a carrier's sequential hunt makes. */
-const FORKS_MAX = 16;
-
-const NOTHING = () => {};
-
-/** RFC 3264 by way of RFC 3261, 3262, 3311. */
-const CARRIES_OFFERS = new Set(["INVITE", "UPDATE", "PRACK"]);
-
-/** A refresh of the session that the application knows nothing of. */
-class Refresh implements ClientRequestUser, AckKeeper {
-  readonly #shell: Shell;
-  readonly #user: UserAgentClient;
-  readonly #entry: DialogEntry;
-  readonly #outgoing: ClientRequest;
-  #ack: { readonly ack: SipRequest; readonly flow: Flow } | undefined;
-  #isOver = false;
-  #attempts = UNTRIED;
-
-  constructor(
-    shell: Shell,
-    user: UserAgentClient,
-    entry: DialogEntry,
-    outgoing: ClientRequest,
-    record?: RefreshRecord,
-  ) {
-    this.#shell = shell;
-    this.#user = user;
-    this.#entry = entry;
-    this.#outgoing = outgoing;
-    this.#isOver = record?.isOver ?? false;
-    if (record?.ack !== undefined) this.#ack = { ack: requestFrom(record.ack.ack), flow: record.ack.flow };
-  }
-
-  record(): RefreshRecord | undefined {
-    const { flow } = this.#outgoing;
-    if (flow === undefined) return undefined;
-    const dialog = referenceTo(this.#entry);
-    const ack = this.#ack && { dialog, ack: serialise(this.#ack.ack), flow: this.#ack.flow };
-    return { kind: "refresh", owner: this.#entry.owner.record, dialog, flow, isOver: this.#isOver, ack };
-  }
-
-  get request(): SipRequest {
-    return this.#outgoing.request;
-  }
-
-  keepAck(_entry: DialogEntry, ack: SipRequest, flow: Flow): void {
-    this.#ack = { ack, flow };
-  }
-
-  expectOwner(): void {} // the ACK is ours, and out
-
-  onResponse(response: SipResponse): void {
-    const { status } = response;
-    if (status < 200) return;
-    const entry = this.#entry;
-    const isInvite = this.request.method === "INVITE";
-    if (this.#isOver) {
-      if (isInvite && status < 300 && this.#ack !== undefined)
-        this.#shell.send(this.#ack.ack, this.#ack.flow, true, NOTHING);
-      return;
-    }
-    if (this.#proves(response)) return;
-    this.#end();
-    if (status >= 300) return this.#refused(response);
-    entry.dialog = refreshed(entry.dialog, response);
-    if (isInvite) this.#user.acknowledge(entry, this);
-    this.#user.sessions.agreed(entry, agreed(response));
-  }
-
-  onFailed(because: Failed): void {
-    if (this.#isOver) return;
-    this.#end();
-    this.#user.sessions.refused(this.#entry, {
-      status: because === "timeout" ? 408 : 503,
-      waitMs: undefined,
-      again: false,
-    });
-  }
-
-  #end(): void {
-    this.#isOver = true;
-    if (this.request.method !== "INVITE") return;
-    const entry = this.#entry;
-    entry.invitingOut = false;
-    entry.exchange = withdrawn(entry.exchange, "INVITE", this.request.cseq.number);
-  }
-
-  #proves(response: SipResponse): boolean {
-    const { request } = this;
-    const call = { request, sentTo: this.#outgoing.flow?.address ?? "" };
-    const retry = this.#user.proofFor(call, response, this.#attempts, this.#entry);
-    if (retry === undefined) return false;
-    this.#attempts = retry.attempts;
-    this.#outgoing.again(retry.request);
-    return true;
-  }
-
-  #refused(response: SipResponse): void {
-    const { status } = response;
-    const entry = this.#entry;
-    const retryAfter = Number.parseInt(headerValue(response, "retry-after") ?? "", 10);
-    const waitMs = Number.isNaN(retryAfter) ? undefined : 1_000 * retryAfter;
-    if (status === 422) {
-      const intervalSeconds = minSeOf(response);
-      entry.minSeSeconds = intervalSeconds;
-      return this.#user.sessions.refused(entry, { status, waitMs, again: true, intervalSeconds });
-    }
-    const isUnknown = this.request.method === "UPDATE" && (status === 405 || status === 501);
-    if (isUnknown) entry.peerUpdates = false;
-    this.#user.sessions.refused(entry, { status, waitMs, again: isUnknown && entry.localSdp !== "" });
-  }
-}
-
-/** A request inside the dialog goes once more under a new number, and so does the offer it carries. */
-function renumber(inside: DialogEntry, before: number, cseq: number): void {
-  inside.dialog = { ...inside.dialog, localSeq: cseq };
-  const { exchange } = inside;
-  if (exchange?.by === "us" && exchange.cseq === before) inside.exchange = { ...exchange, cseq };
-}
-
-function renumbered(request: SipRequest, number: number): SipRequest {
-  const cseq = { number, method: request.method };
-  const headers = request.headers.map((line) =>
-    line.key === "cseq" ? { ...line, value: `${number} ${request.method}` } : line,
-  );
-  return { ...request, cseq, headers };
-}

@@ -700,7 +700,7 @@ export class UserAgentServer {
         this.#shell.counters.add("ack_timeouts");
         // The application asked for a BYE already: that one goes.
         if (entry.heldBye !== undefined) release(entry);
-        else this.#client.sendBye(entry, "ACK timeout");
+        else this.#client.inDialogs.sendBye(entry, "ACK timeout");
       },
     });
   }

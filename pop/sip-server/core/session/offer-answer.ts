@@ -12,6 +12,9 @@ export interface OpenOffer {
 /** Between offers; undefined so that it costs nothing. */
 export type Exchange = OpenOffer | undefined;
 
+/** Requests that carry offers or answers: RFC 3261 §13.2.1, RFC 3262 §5, RFC 3311 §5. */
+export const CARRIES_OFFERS: ReadonlySet<string> = new Set(["INVITE", "UPDATE", "PRACK"]);
+
 /** A description in a message that counts: any request, a 2xx, a reliable 1xx. */
 export function described(exchange: Exchange, by: "us" | "peer", method: string, cseq: number): Exchange {
   if (exchange === undefined) return { by, method, cseq };
