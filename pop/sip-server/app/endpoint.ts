@@ -208,6 +208,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       reach: parts.reach,
       limits: settings.handlerLimits,
       log: parts.log,
+      failed: (error) => this.#onBug("handler", error),
       host: this,
       owners: {
         of: (link) => owners.of(link),
@@ -566,6 +567,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   onClose(connection: ApplicationLink): void {
+    try {
+      this.#onClose(connection);
+    } catch (error) {
+      this.#onBug("frame", error);
+    }
+  }
+
+  #onClose(connection: ApplicationLink): void {
     const link = this.#routing.linkOf(connection);
     this.#routing.forget(connection);
     const wasAuthenticated = this.#applications.isAuthenticated(link);
@@ -642,7 +651,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   /** One message that trips over a bug of ours must not take thousands of calls with it. */
-  #onBug(input: "message" | "frame" | "timer" | "name", error: unknown): void {
+  #onBug(input: "message" | "frame" | "timer" | "name" | "handler", error: unknown): void {
     this.counters.add("internal_errors", `input="${input}"`);
     this.#parts.log.error("sip-server.bug", { input, error });
   }
@@ -652,7 +661,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   #send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void {
     const transport = this.#transports.get(flow.pointId);
     if (transport === undefined) {
-      setImmediate(failed);
+      setImmediate(() => this.#onUndelivered(failed));
       return;
     }
     const text = this.#textOf(message);
@@ -660,7 +669,16 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (again) this.counters.add("retransmissions", 'direction="out"');
     this.#note(message, "out", flow, text.length, again);
     this.#parts.tap?.onMessage(text, "out", flow, transport.point, message.callId);
-    transport.send(text, flow, failed);
+    transport.send(text, flow, () => this.#onUndelivered(failed));
+  }
+
+  /** Transports tell it from callbacks of sockets: what is thrown there would end the process. */
+  #onUndelivered(failed: () => void): void {
+    try {
+      failed();
+    } catch (error) {
+      this.#onBug("message", error);
+    }
   }
 
   #connectedTo(address: string, port: number): Flow | undefined {

@@ -36,6 +36,8 @@ export interface RoutingParts {
   readonly reach: RequestHandlers;
   readonly limits: HandlerLimits;
   readonly log: Log;
+  /** Told of a bug met while an answer was worked off. */
+  readonly failed: (error: unknown) => void;
   /** Hears of the frames and ends of connections we make. */
   readonly host: ApplicationHost;
   readonly owners: {
@@ -161,7 +163,11 @@ export class RequestRouting {
     this.#asking++;
     void this.#parts.reach.ask({ url, method: handler.method, body }).then((answer) => {
       this.#asking--;
-      this.#onAnswer(application, answer);
+      try {
+        this.#onAnswer(application, answer);
+      } catch (error) {
+        this.#parts.failed(error); // a rejection that nobody hears would end the process
+      }
       if (application.connection === undefined) this.#parts.owners.release(application);
     });
   }

@@ -158,7 +158,8 @@ export class TransactionLayer {
   startServer(request: SipRequest, flow: Flow, user: ServerUser): ServerTransaction {
     const key = serverKey(request);
     const merge = request.toTag === "" ? mergeKey(request) : undefined;
-    if (merge !== undefined) this.#merge.set(merge, key);
+    // The first one's: a merged copy has its 482, and goes sooner than the call.
+    if (merge !== undefined && !this.#merge.has(merge)) this.#merge.set(merge, key);
     const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
     const forget = () => {
       this.#servers.delete(key);
@@ -297,8 +298,11 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
   begin({ state, effects }: Step<State, Effect>): void {
     this.#current = state;
     this.#busy = true;
-    for (const effect of effects) this.perform(effect);
-    this.#busy = false;
+    try {
+      for (const effect of effects) this.perform(effect);
+    } finally {
+      this.#busy = false;
+    }
     this.#drain();
   }
 
@@ -325,8 +329,12 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
       return;
     }
     this.#busy = true;
-    const isLiving = this.#work(input);
-    this.#busy = false;
+    let isLiving = false;
+    try {
+      isLiving = this.#work(input);
+    } finally {
+      this.#busy = false; // a bug of our user's is no reason to hear nothing more
+    }
     if (isLiving) this.#drain();
   }
 
@@ -340,19 +348,24 @@ abstract class Driver<State extends { readonly name: string }, Input, Effect> im
     if (this.#current === undefined) return false;
     const { state, effects } = this.next(this.#current, input);
     this.#current = state;
-    for (const effect of effects) this.perform(effect);
-    if (state.name !== "terminated") return true;
-    this.end();
-    return false;
+    try {
+      for (const effect of effects) this.perform(effect);
+    } finally {
+      if (state.name === "terminated") this.end();
+    }
+    return state.name !== "terminated";
   }
 
   #drain(): void {
     if (this.#waiting === undefined) return;
     const waiting = this.#waiting;
     this.#busy = true;
-    for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) if (!this.#work(input)) break;
-    this.#busy = false;
-    this.#waiting = undefined;
+    try {
+      for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) if (!this.#work(input)) break;
+    } finally {
+      this.#busy = false;
+      this.#waiting = undefined;
+    }
   }
 
   protected dispose(): void {
