@@ -6,6 +6,7 @@
 // D  What is said before a connection stands waits in us, never in the socket: nothing reaches a peer that has not
 //    proven who it is.
 
+import { randomBytes } from "node:crypto";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
 import { proves } from "../core/certificate-names.ts";
 import { type Flow, facing, type ListenPoint } from "../core/flow.ts";
@@ -161,7 +162,7 @@ export abstract class ConnectionTransport implements SipTransport {
   }
 
   protected nextId(): string {
-    return `${this.point.id}#${++this.#sequence}`;
+    return `${this.point.id}#${PROCESS}.${++this.#sequence}`;
   }
 
   protected add(connection: Connection): void {
@@ -269,6 +270,8 @@ export abstract class ConnectionTransport implements SipTransport {
 }
 
 const STOP_WITHIN_MS = 500;
+/** A dialog taken up from another process names a connection of that one: never one of ours, of somebody else. */
+const PROCESS = randomBytes(4).toString("hex");
 
 function forget(map: Map<string, Connection>, key: string, connection: Connection): void {
   if (map.get(key) === connection) map.delete(key);
