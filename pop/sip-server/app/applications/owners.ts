@@ -141,10 +141,11 @@ export class Owners {
     const key = name ?? `${link.address}|${[...tags].sort().join(",")}`;
     const known = this.#byLink.get(link)?.[0];
     if (known !== undefined) return { owner: known, isBack: false }; // said twice
-    const old = name === undefined ? this.#onlyAway(key) : this.#named(key);
+    const [old, ...proven] = name === undefined ? this.#onlyAway(key) : this.#named(key);
     if (old === undefined) return { owner: this.#make(link, key), isBack: false };
     old.isUnproven = name === undefined;
-    this.#byLink.set(link, [old]);
+    this.#byLink.set(link, [old, ...proven]);
+    for (const owner of proven) owner.back(link);
     this.#away.delete(old.id);
     return { owner: old, isBack: true };
   }
@@ -203,25 +204,23 @@ export class Owners {
     return owner;
   }
 
-  #onlyAway(key: string): Owner | undefined {
-    let found: Owner | undefined;
-    for (const owner of this.#away.values()) {
-      if (owner.key !== key) continue;
-      if (found !== undefined) return undefined; // either could be meant: whoever uses a dialog will tell
-      found = owner;
-    }
-    return found;
+  #onlyAway(key: string): readonly Owner[] {
+    const found = [...this.#away.values()].filter((owner) => owner.key === key);
+    return found.length > 1 ? [] : found; // either could be meant: whoever uses a dialog will tell
   }
 
-  /** Also one whose connection nobody has noticed to be dead: the new connection is the one that counts. */
-  #named(key: string): Owner | undefined {
-    for (const owner of this.#away.values()) if (owner.key === key) return owner;
-    for (const [link, [owner]] of this.#byLink) {
-      if (owner === undefined || owner.key !== key) continue;
+  /**
+   * Also one whose connection nobody has noticed to be dead: the new connection is the one that counts, also for what the
+   * old one had proven to speak for.
+   */
+  #named(key: string): readonly Owner[] {
+    for (const owner of this.#away.values()) if (owner.key === key) return [owner];
+    for (const [link, owners] of this.#byLink) {
+      if (owners[0]?.key !== key) continue;
       this.#byLink.delete(link);
       link.close();
-      return owner;
+      return owners;
     }
-    return undefined;
+    return [];
   }
 }
