@@ -270,6 +270,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     const retry = this.#user.retries.prove(this, response, this.#attempts, this.#inside);
     if (retry === undefined) return false;
     this.#attempts = retry.attempts;
+    this.#cancellation = cancellation.UNASKED; // what the first try was answered says nothing of this one
     this.#forks.forgetAll();
     this.#user.usages.asking(retry.request, this.link, this.#inside);
     // A REFER's subscription is called after its CSeq: that of the first try is none.

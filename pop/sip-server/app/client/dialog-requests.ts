@@ -92,7 +92,11 @@ export class DialogRequests {
     const { dialog, owner } = entry;
     const reason = header("Reason", "reason", `SIP;cause=200;text="${why}"`);
     const draft: RequestDraft = { method: "BYE", uri: dialog.remoteTarget, headers: [reason], body: "" };
-    this.prepare(entry, draft, (prepared) => {
+    this.prepare(entry, draft, (located) => {
+      // Nowhere to send it: the application is told all the same.
+      const prepared = located.ok
+        ? located
+        : this.#made(entry, draft, this.#requests.nowhere(dialog.flow), entry.dialog.localSeq + 1);
       if (!prepared.ok) return;
       const { request, point } = prepared.value;
       prepared.value.start(DEAF);

@@ -180,6 +180,7 @@ export class UserAgentClient implements RestoredCallUser {
         // §14.1: one INVITE at a time in a dialog, whoever sends it, up to its ACK.
         if (entry.invitingOut || entry.invitingIn || entry.acceptance !== undefined) return call.answerLocally(491);
         entry.invitingOut = true;
+        entry.rseq = 0; // RFC 3262 §3: each INVITE counts by itself
         call.holdsInviting = true;
       }
       if (isSdp(request) && CARRIES_OFFERS.has(request.method)) {
@@ -245,7 +246,7 @@ export class UserAgentClient implements RestoredCallUser {
     const { dialog, acceptance } = entry;
     if (!dialog.usages.session) this.usages.abandon(entry);
     else if (dialog.phase === "confirmed" && acceptance?.state === "waiting")
-      entry.heldBye = this.ownBye(entry, APPLICATION_GONE); // §15: after the ACK, or without it
+      entry.heldBye ??= this.ownBye(entry, APPLICATION_GONE); // §15: after the ACK, or without it
     else if (dialog.phase === "confirmed") this.inDialogs.sendBye(entry, APPLICATION_GONE);
     else if (dialog.role === "uac") this.#cancelCallOf(entry);
     else this.#dialogs.remove(entry); // its INVITE has its refusal already

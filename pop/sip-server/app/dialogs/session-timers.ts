@@ -26,7 +26,7 @@ export class SessionTimers {
   /** A 2xx to INVITE or UPDATE has passed. */
   agreed(entry: DialogEntry, terms: SessionTerms | undefined): void {
     if (terms === undefined && entry.session === sessionTimer.OFF) return;
-    if (entry.dialog.phase !== "confirmed") return;
+    if (entry.dialog.phase !== "confirmed" || !entry.dialog.usages.session) return;
     this.#handle(entry, { kind: "agreed", terms, nowMs: this.#shell.clock.unixMs() });
   }
 

@@ -110,6 +110,11 @@ export class ClientRequests {
     });
   }
 
+  /** A way that leads nowhere, from where the dialog is: what is started on it fails. */
+  nowhere({ pointId }: Flow): Route {
+    return { paths: [], point: this.#parts.shell.point(pointId), pinned: false };
+  }
+
   /** A request taken up from a record: it has one target, where it went. */
   resumed(request: SipRequest, flow: Flow): ClientRequest {
     const point = this.#parts.shell.point(flow.pointId);

@@ -562,7 +562,11 @@ export class UserAgentServer {
     const facts = { transactionId, request, from, point, link, entry };
     const pending = new PendingRequest(this.#shell, facts, (silent, because) => this.#onSilence(silent, because));
     this.#pending.set(transactionId, pending);
-    const transaction = this.#transactions.startServer(request, responseFlow(request, from), this.#userOf(from));
+    const transaction = this.#transactions.startServer(
+      request,
+      responseFlow(request, from),
+      this.#userOf(from, pending),
+    );
     pending.transaction = transaction;
     if (pending.isInvite) {
       this.#invites.set(transaction, pending);
@@ -573,11 +577,27 @@ export class UserAgentServer {
     return pending;
   }
 
-  #userOf(from: Flow): ServerUser {
+  #userOf(from: Flow, pending?: PendingRequest): ServerUser {
     return {
       onAck: (ack) => this.#onAck(ack, from),
-      onFailed: (because) => this.#shell.counters.add("server_transactions_failed", `because="${because}"`),
+      onFailed: (because) => {
+        this.#shell.counters.add("server_transactions_failed", `because="${because}"`);
+        if (pending !== undefined && this.#pending.has(pending.facts.transactionId)) this.#onPeerGone(pending);
+      },
     };
+  }
+
+  /** RFC 3261 §17.2.1: it rings for a caller who can not be reached any more, and could not even say CANCEL. */
+  #onPeerGone(pending: PendingRequest): void {
+    if (!pending.isInvite) return;
+    this.#finish(pending, this.#answer(pending, 487)); // its transaction has ended: nothing is sent
+    if (pending.startsDialog) this.#tellCancelled(pending);
+  }
+
+  /** drachtio-srf keeps a request until it hears of it again: a CANCEL is the word it knows. */
+  #tellCancelled({ facts }: PendingRequest): void {
+    const cancel: SipRequest = { ...facts.request, method: "CANCEL", body: "" };
+    this.#deliver(facts.link, cancel, facts.from, facts.transactionId, "");
   }
 
   /** Neither the application nor a PRACK came: say so while the peer still listens. */
@@ -585,15 +605,10 @@ export class UserAgentServer {
     if (because !== "expired" && !pending.facts.link.open) return this.#onAbsence(pending);
     const counter = because === "expired" ? "expired_requests" : "unanswered_requests";
     this.#shell.counters.add(counter, `method="${methodLabel(pending.facts.request.method)}"`);
-    const { link, from } = pending.facts;
     // RFC 3261 §13.3.1: 487; RFC 3262 §3: a 5xx. A re-INVITE that nobody answers does not end the call; a BYE does.
     const status = because === "expired" ? 487 : because === "no-prack" ? 504 : pending.isInvite ? 408 : 500;
     this.#finish(pending, this.#answer(pending, status));
-    // drachtio-srf keeps the request until it hears of it again: a CANCEL is the word it knows.
-    if (pending.isInvite && pending.startsDialog) {
-      const cancel: SipRequest = { ...pending.facts.request, method: "CANCEL", body: "" };
-      this.#deliver(link, cancel, from, pending.facts.transactionId, "");
-    }
+    if (pending.isInvite && pending.startsDialog) this.#tellCancelled(pending);
   }
 
   /** The application has not come back in time. A new request may succeed elsewhere, one in a dialog a little later; a BYE is a BYE. */

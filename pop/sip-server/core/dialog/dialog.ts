@@ -62,6 +62,9 @@ export interface DialogMissing {
   readonly code: "dialog.no-contact";
 }
 
+/** Ours may begin anywhere (§12.2.1.1) as long as no call gets to 2^31 (§8.1.1.5). */
+const LOCAL_SEQ_MAX = 2 ** 30;
+
 /** We answer: RFC 3261 §12.1.1. @fails dialog.no-contact */
 export function dialogOfUas(
   request: SipRequest,
@@ -82,7 +85,7 @@ export function dialogOfUas(
     remoteParty: headerValue(request, "from") ?? "",
     remoteTarget,
     routeSet: listOf(request, "record-route"),
-    localSeq: request.cseq.number,
+    localSeq: request.cseq.number < LOCAL_SEQ_MAX ? request.cseq.number : 0,
     remoteSeq: request.cseq.number,
     localContact: ours.localContact,
     flow: ours.flow,
