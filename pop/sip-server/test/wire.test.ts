@@ -218,3 +218,39 @@ test("NOTIFY in a call without a subscription: the packages that are sent so rea
   assert.equal(heardOf("talk", { unsolicitedEvents: [] }), "0 481");
   assert.equal(heardOf("presence", { unsolicitedEvents: ["*"] }), "1 200");
 });
+
+test("call records follow the frame they belong to", () => {
+  const at = stage({ records: true });
+  for (const verb of ["cdr:attempt", "cdr:start", "cdr:stop"]) at.application.say(`route|${verb}`);
+  const order: string[] = [];
+  const { application } = at;
+  const send = application.send.bind(application);
+  application.send = (payload) => {
+    const kind = payload.split("|")[1] ?? "";
+    const start = payload.split("\r\n")[1]?.split(" ")[0] ?? "";
+    if (kind === "sip" || kind.startsWith("cdr:")) order.push(`${kind} ${start}`);
+    send(payload);
+  };
+  const call = at.phone.call(`sip:app@${SERVER}`);
+  call.invite();
+  at.world.runFor(100);
+  at.say(`${at.last("INVITE").transactionId}|`, ["SIP/2.0 200 OK"], SDP);
+  acknowledged(at.phone, call);
+  call.request("BYE");
+  at.world.runFor(100);
+  assert.deepEqual(order, [
+    "sip INVITE",
+    "cdr:attempt INVITE",
+    "cdr:start SIP/2.0",
+    "sip ACK",
+    "sip BYE",
+    "cdr:stop BYE",
+  ]);
+  order.length = 0;
+  const given = at.phone.call(`sip:app@${SERVER}`);
+  given.invite();
+  at.world.runFor(100);
+  given.cancel();
+  at.world.runFor(100);
+  assert.deepEqual(order, ["sip INVITE", "cdr:attempt INVITE", "sip CANCEL", "cdr:stop CANCEL"]);
+});

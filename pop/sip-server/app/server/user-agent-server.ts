@@ -185,9 +185,9 @@ export class UserAgentServer {
     if (admission.kind === "refused") return this.#refuseAs(request, from, admission);
     if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
       return this.#refuseInterval(request, from);
-    if (method === "INVITE") this.#shell.records?.attempt("network", request);
     const link = admission.owner ?? this.#takers.pick(request, from);
     if (link === undefined) {
+      if (method === "INVITE") this.#shell.records?.attempt("network", request);
       // §11.2: an OPTIONS is answered as an INVITE would be. Carriers keep a trunk up by it: 200 while somebody takes
       // calls, 503 when nobody does, so that they go elsewhere. Overload has been looked at before. An application that
       // wants OPTIONS for itself asks for them.
@@ -202,6 +202,7 @@ export class UserAgentServer {
     this.#takers.opened(link, transactionId);
     const text = this.#shell.textOf(request);
     link.send(report.newRequest(this.#shell.ids.uuid(), meta, transactionId, point, text));
+    if (method === "INVITE") this.#shell.records?.attempt("network", request); // after the frame it belongs to
   }
 
   #inDialog(request: SipRequest, from: Flow, point: ListenPoint): void {
@@ -236,10 +237,7 @@ export class UserAgentServer {
         return this.#refuse(request, from, status, undefined, status === 500 ? this.#retryAfter() : []);
     }
     if (method === "PRACK" && !this.#takePrack(entry, request)) return this.#refuse(request, from, 481); // RFC 3262 §3
-    if (method === "BYE") {
-      this.#shell.records?.stopped("network", request, "normal-release");
-      this.#endInvites(entry);
-    }
+    if (method === "BYE") this.#endInvites(entry);
     if (method === "INVITE") entry.invitingIn = true;
     if (isSdp(request) && CARRIES_OFFERS.has(method))
       entry.exchange = described(entry.exchange, "peer", method, request.cseq.number);
@@ -249,6 +247,7 @@ export class UserAgentServer {
       if (!isWanted) this.#finish(pending, this.#answer(pending, 481));
       else this.#deliver(entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
     });
+    if (method === "BYE") this.#shell.records?.stopped("network", request, "normal-release");
     if (method === "PRACK") this.#sendHeld(entry);
   }
 
@@ -336,12 +335,12 @@ export class UserAgentServer {
       this.onForeignCancel(invite, cancel); // answered already: then it has no effect
       return;
     }
-    if (pending.startsDialog) this.#shell.records?.stopped("network", cancel, "call-canceled");
     const isKnown = pending.entry !== undefined;
     const { link, transactionId } = pending.facts;
     this.#finish(pending, this.#answer(pending, 487));
     const dialogId = isKnown ? (pending.entry?.dialog.id ?? "") : "";
     this.#deliver(link, cancel, from, transactionId, dialogId);
+    if (pending.startsDialog) this.#shell.records?.stopped("network", cancel, "call-canceled");
   }
 
   /** An application answers. */
