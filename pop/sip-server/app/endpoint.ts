@@ -201,7 +201,6 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#owners = owners;
     this.#client = client;
     this.#orphans = orphans;
-    const sessions = client.sessions;
     this.#routing = new RequestRouting({
       applications: this.#applications,
       handlers: settings.handlers,
@@ -218,10 +217,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
         },
       },
     });
-    this.#server = new UserAgentServer({ ...common, takers: this.#routing, orphans, client, sessions, gate });
+    this.#server = new UserAgentServer({ ...common, takers: this.#routing, orphans, client, gate });
     this.#proxy = new ProxyLayer({ ...common, limits: settings.proxy, key: settings.secret });
     this.#server.onForeignCancel = (invite, cancel) => this.#proxy.cancel(invite, cancel);
-    this.#routing.serve(shell, this.#server, this.#proxy);
+    this.#routing.serve(shell, this.#server.answers, this.#proxy);
   }
 
   /** What another process needs to go on with these calls: JSON. @param callId one of them; default: all */
@@ -259,7 +258,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       transactions: this.#transactions.size,
       dialogs: this.#dialogs.size,
       timers: this.wheel.size,
-      pendingRequests: this.#server.pendingCount,
+      pendingRequests: this.#server.pending.size,
       clientCalls: this.#client.callCount,
       proxiedRequests: this.#proxy.count,
       applications: this.#applications.connected,
@@ -274,7 +273,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   get answering(): Latency {
-    return this.#server.answering;
+    return this.#server.answers.latency;
   }
 
   addTransport(transport: SipTransport): void {
@@ -561,7 +560,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
         this.#client.request(this.#owners.of(link), command);
         break;
       case "send-response":
-        this.#server.respond(this.#owners.of(link), command);
+        this.#server.answers.respond(this.#owners.of(link), command);
         break;
     }
   }
@@ -594,21 +593,21 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       this.#owners.forget(owner);
       return;
     }
-    this.#server.onOwnerMoved(owner);
+    this.#server.answers.onOwnerMoved(owner);
     this.#client.onOwnerAway(owner);
     this.#orphans.begin(owner);
   }
 
   #onOwnerBack(owner: Owner): void {
     this.#orphans.end(owner);
-    this.#server.onOwnerMoved(owner);
+    this.#server.answers.onOwnerMoved(owner);
   }
 
   #startProxy(link: ApplicationLink, id: string, command: ProxyCommand): void {
     const nok = (reason: string) => link.send(report.refused(id, command.id, "NOK", reason));
     const objection = this.#proxy.objection(command);
     if (objection !== undefined) return nok(objection);
-    const received = this.#server.take(command.transactionId, this.#owners.of(link));
+    const received = this.#server.answers.take(command.transactionId, this.#owners.of(link));
     if (received === undefined) return nok(`Unknown transaction id: ${command.transactionId}`);
     const refusal = this.#proxy.begin(received, command, applicationObserver(this.#shell, link, command));
     if (refusal !== undefined) nok(refusal);
@@ -617,7 +616,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   /** Whether an application has a call, or part of one. */
   #isInUse(owner: Owner): boolean {
     const [first] = this.#dialogs.ownedBy(owner);
-    return first !== undefined || this.#server.isOwing(owner) || this.#client.isOwing(owner);
+    return first !== undefined || this.#server.answers.isOwing(owner) || this.#client.isOwing(owner);
   }
 
   #recordShell(): RecordShell {

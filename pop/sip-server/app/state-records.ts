@@ -47,7 +47,7 @@ export function takeRecord(parts: StateParts, callId?: string): EndpointRecord {
     takenUnixMs: unixMs,
     dialogs,
     transactions: parts.transactions.records(unixMs, isWanted),
-    pending: parts.server.records(unixMs, isWanted),
+    pending: parts.server.pending.records(unixMs, isWanted),
   };
 }
 
@@ -178,7 +178,7 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
     const owner = owners.restored(pending.owner);
     returning.add(owner);
     const entry = pending.dialog === undefined ? undefined : resolve(pending.dialog, owner);
-    server.resumePending(pending, transaction, entry, unixMs);
+    server.restored.pending(pending, transaction, entry, unixMs);
   }
   const answerable = new Set(record.pending.map(({ transaction }) => transaction));
   for (const [key, transaction] of served)
@@ -188,7 +188,7 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
     const entry = dialogs.byKeyText(keyOf(dialog));
     if (entry === undefined) continue;
     if (acceptance !== undefined)
-      server.resumeAcceptance(entry, acceptance, served.get(acceptance.transaction), unixMs);
+      server.restored.acceptance(entry, acceptance, served.get(acceptance.transaction), unixMs);
     if (unacknowledged !== undefined) {
       const invite = requestFrom(unacknowledged.invite);
       client.restored.unacknowledged(

@@ -24,7 +24,7 @@ import {
 import type { DialogUsages } from "../dialogs/dialog-usages.ts";
 import type { SessionTimers } from "../dialogs/session-timers.ts";
 import type { ClientRequest, ClientRequestUser } from "../next-hops/client-requests.ts";
-import { metaOfArrived } from "../shell/frames.ts";
+import { sendArrived } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
 import { type Failed, timerRecords } from "../transactions/transaction-layer.ts";
@@ -234,7 +234,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     else if (method === "INVITE" && response.status < 300) this.#onAccepted(response, from);
     else if (!this.#answered && !this.#retriesLonger(response) && !this.#proves(response)) {
       this.#end(response);
-      this.#deliver(response, from, this.#dialogIdFor());
+      sendArrived(this.#shell, this.link, response, from, this.transactionId, this.#dialogIdFor());
       this.#user.usages.told(this.request, response.status < 300);
       this.#endIfUnknown(response.status);
     }
@@ -292,7 +292,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
       entry.rseq = rseq;
       if (isSdp(response)) entry.exchange = described(entry.exchange, "peer", "INVITE", response.cseq.number);
     }
-    this.#deliver(response, from, entry?.dialog.id ?? this.#dialogIdFor());
+    sendArrived(this.#shell, this.link, response, from, this.transactionId, entry?.dialog.id ?? this.#dialogIdFor());
   }
 
   /** A 2xx to an INVITE: the first one counts, copies are acknowledged again, other forks are ended. §13.2.2.4. */
@@ -307,7 +307,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     if (entry === this.#inside && entry.dialog.phase === "terminated") {
       this.#end(response);
       this.#user.inDialogs.acknowledge(entry, this);
-      this.#deliver(response, from, entry.dialog.id);
+      sendArrived(this.#shell, this.link, response, from, this.transactionId, entry.dialog.id);
       return;
     }
     this.#forks.choose(entry);
@@ -319,7 +319,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     this.#user.sessions.agreed(entry, agreed(response));
     if (this.#inside === undefined) this.#shell.records?.started("network", response, "uac");
     entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
-    this.#deliver(response, from, entry.dialog.id);
+    sendArrived(this.#shell, this.link, response, from, this.transactionId, entry.dialog.id);
     if (!this.link.open) this.expectOwner();
   }
 
@@ -387,11 +387,5 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     if (this.#inside !== undefined) return this.#inside.dialog.id;
     const { method, callId, fromTag } = this.request;
     return makesDialog(method) ? dialogId(callId, fromTag) : "";
-  }
-
-  #deliver(response: SipResponse, from: Flow, dialog: string): void {
-    const meta = metaOfArrived(this.#shell, response, from);
-    const text = this.#shell.textOf(response);
-    this.link.send(report.message(this.#shell.ids.uuid(), meta, this.transactionId, dialog, text));
   }
 }

@@ -1,6 +1,6 @@
 // What every frame to an application says of a message: whose it is, how long, where it came from or went to.
 
-import type { ApplicationLink } from "../../boundary/application-link.ts";
+import type { ApplicationLink, Urgency } from "../../boundary/application-link.ts";
 import * as report from "../../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../../core/flow.ts";
 import type { SipMessage } from "../../core/message/message.ts";
@@ -30,4 +30,19 @@ export const metaOfSent = (shell: Shell, { transport, host, port }: ListenPoint,
 /** A command is not carried out. */
 export function sendNok(shell: Shell, link: ApplicationLink, commandId: string, reason: string): void {
   link.send(report.refused(shell.ids.uuid(), commandId, "NOK", reason));
+}
+
+/** A message of the network that belongs to something the application knows. `dialogId` may be empty. */
+export function sendArrived(
+  shell: Shell,
+  link: ApplicationLink,
+  message: SipMessage,
+  from: Flow,
+  transactionId: string,
+  dialogId: string,
+  urgency: Urgency = "now",
+): void {
+  const text = shell.textOf(message);
+  const meta = metaOfArrived(shell, message, from);
+  link.send(report.message(shell.ids.uuid(), meta, transactionId, dialogId, text), urgency);
 }
