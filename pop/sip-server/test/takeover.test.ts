@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { type LinkFaults, SimWorld } from "../../../kernel/sim/world.ts";
+import { headerValue } from "../core/message/message.ts";
 import { RECORD_VERSION } from "../core/record/record.ts";
 import { SDP } from "./peer.ts";
 import { type Heard, SimulatedHost } from "./simulated.ts";
@@ -205,7 +206,9 @@ test("a reliable provisional is repeated by the new process until its PRACK", ()
   host.takeOver();
   world.runFor(100);
   assert.equal(phone.responses("INVITE").filter(({ status }) => status === 200).length, 0);
-  call.request("PRACK", ["RAck: 1 1 INVITE"]);
+  const [first] = copies;
+  assert.ok(first !== undefined);
+  call.request("PRACK", [`RAck: ${headerValue(first, "rseq")} 1 INVITE`]);
   world.runFor(100);
   call.cseq = 1;
   acknowledged(phone, call);
