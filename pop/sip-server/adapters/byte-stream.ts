@@ -3,7 +3,7 @@
 import type { Socket } from "node:net";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import { MessageStream, type StreamFault } from "../core/message/stream.ts";
-import { Connection, ConnectionTransport } from "./connections.ts";
+import { Connection, ConnectionTransport, PONG_BEHIND_BYTES_MAX } from "./connections.ts";
 
 class StreamConnection extends Connection {
   readonly socket: Socket;
@@ -41,6 +41,11 @@ class StreamConnection extends Connection {
 
   ping(): void {
     this.write("\r\n\r\n");
+  }
+
+  /** RFC 5626 §3.5.1. */
+  pong(): void {
+    if (this.socket.writableLength <= PONG_BEHIND_BYTES_MAX) this.write("\r\n");
   }
 
   end(): void {
@@ -84,7 +89,7 @@ export abstract class ByteStreams extends ConnectionTransport {
     const taken = stream.take(bytes.toString("latin1"));
     if (!taken.ok) return this.#lost(connection, taken.failure);
     for (const text of taken.value.messages) if (!this.deliver(connection, text)) return;
-    if (taken.value.pings > 0) connection.write("\r\n"); // RFC 5626 §3.5.1
+    if (taken.value.pings > 0) connection.pong();
     if (stream.fault !== undefined) return this.#lost(connection, stream.fault);
     if (stream.waitingBytes <= 1) connection.halfSinceMs = 0;
     else if (connection.halfSinceMs === 0 || taken.value.messages.length > 0)

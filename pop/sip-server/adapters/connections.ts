@@ -18,6 +18,9 @@ import type { Acceptor } from "./acceptor.ts";
 /** How often time limits are looked at; they may be late by so much. */
 const SWEEP_MS = 1_000;
 
+/** A peer that pings and does not read is not answered: each answer would wait here, and cost more than its two bytes. */
+export const PONG_BEHIND_BYTES_MAX = 1_024;
+
 interface Unsent {
   readonly text: string;
   readonly failed: () => void;

@@ -11,7 +11,7 @@ import type { OpenTransport, SipReceiver } from "../boundary/sip-transport.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import { type ConnectionLimits, UPGRADE_HEAD_BYTES_MAX } from "../core/limits.ts";
 import { Acceptor } from "./acceptor.ts";
-import { Connection, ConnectionTransport } from "./connections.ts";
+import { Connection, ConnectionTransport, PONG_BEHIND_BYTES_MAX } from "./connections.ts";
 import { peerIdentities, type TlsIdentity } from "./tls-identity.ts";
 
 export interface WebSocketSettings {
@@ -183,9 +183,10 @@ class WebSockets extends ConnectionTransport {
     this.heard(connection);
     // binaryType is "nodebuffer": one Buffer, however many fragments it came in.
     const text = Buffer.isBuffer(data) ? data.toString("latin1") : "";
-    if (text === "\r\n\r\n")
-      connection.write("\r\n"); // as on streams: browsers' libraries ping like this
-    else if (text !== "\r\n") this.deliver(connection, text);
+    if (text === "\r\n\r\n") {
+      // As on streams: browsers' libraries ping like this.
+      if (connection.backlogBytes <= PONG_BEHIND_BYTES_MAX) connection.write("\r\n");
+    } else if (text !== "\r\n") this.deliver(connection, text);
   }
 
   /** A browser does not listen. RFC 7118 §5.4. */

@@ -3,12 +3,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { silentLog } from "../../../kernel/log.ts";
+import type { Acceptor } from "../adapters/acceptor.ts";
+import { ByteStreams } from "../adapters/byte-stream.ts";
 import { Certificates } from "../adapters/certificates.ts";
 import type { TlsIdentity } from "../adapters/tls-identity.ts";
 import { FailedAttempts } from "../app/applications/applications.ts";
-import { HTTP_CONNECTIONS_MAX } from "../core/limits.ts";
+import type { SipReceiver } from "../boundary/sip-transport.ts";
+import type { ListenPoint } from "../core/flow.ts";
+import { HTTP_CONNECTIONS_MAX, STREAM_LIMITS } from "../core/limits.ts";
 import { scenario } from "./application.ts";
 
 async function opened(port: number): Promise<Socket> {
@@ -68,4 +74,54 @@ test("who guesses the secret from many addresses of one /64 is one guesser", () 
   for (const address of ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3"]) attempts.note(address, 0);
   assert.equal(attempts.isBarred("2001:db8::4", 1), true);
   assert.equal(attempts.isBarred("2001:db8:0:1::4", 1), false);
+});
+
+class Streams extends ByteStreams {
+  take(socket: Duplex) {
+    return this.adopt(socket as Socket, { address: "192.0.2.7", port: 5060 }, undefined);
+  }
+  protected dial(): undefined {
+    return undefined;
+  }
+}
+
+test("who pings and does not read is answered until a little waits; who reads again is answered again", async () => {
+  const point: ListenPoint = {
+    id: "tcp/192.0.2.1:5060",
+    name: "tcp",
+    transport: "tcp",
+    address: "192.0.2.1",
+    port: 5060,
+    host: "192.0.2.1",
+  };
+  const acceptor = { point, count: 0, isFull: false, stop: async () => {} } as unknown as Acceptor;
+  const receiver = { onConnectionLost: () => {}, onStreamFault: () => {} } as unknown as SipReceiver;
+  const streams = new Streams(acceptor, receiver, STREAM_LIMITS);
+  let taken = 0;
+  let isReading = false;
+  const held: (() => void)[] = [];
+  const socket = new Duplex({
+    read() {},
+    write(_bytes, _encoding, done) {
+      taken++;
+      if (isReading) done();
+      else held.push(done);
+    },
+  });
+  streams.take(socket);
+  for (let ping = 0; ping < 5_000; ping++) {
+    socket.push("\r\n\r\n");
+    await turn();
+  }
+  assert.ok(socket.writableLength > 0 && socket.writableLength < 1_100, `${socket.writableLength} bytes wait`);
+  isReading = true;
+  for (const done of held) done();
+  await turn();
+  const before = taken;
+  socket.push("\r\n\r\n");
+  await turn();
+  await turn();
+  assert.equal(taken, before + 1);
+  socket.destroy();
+  await streams.stop();
 });
