@@ -85,6 +85,9 @@ export interface ServerTransaction {
   respond(response: SipResponse): void;
 }
 
+/** All requests under way together may have so many bytes for each transaction there may be. */
+const REQUEST_BYTES_MEAN_MAX = 4_096;
+
 export class TransactionLayer {
   readonly shell: TransactionShell;
   readonly #clients = new Map<string, Client<{ readonly name: string }>>();
@@ -93,6 +96,8 @@ export class TransactionLayer {
   readonly #byRoad = new Map<string, Set<string>>();
   /** Requests outside dialogs under way, to see a second copy that came by another path: §8.2.2.2. */
   readonly #merge = new Map<string, string>();
+  /** Of the server transactions. */
+  #requestBytes = 0;
 
   constructor(shell: TransactionShell) {
     this.shell = shell;
@@ -114,8 +119,10 @@ export class TransactionLayer {
     return counts;
   }
 
+  /** Also when they are few and large: while one lives, its request does. */
   get full(): boolean {
-    return this.size >= this.shell.transactionsMax;
+    const { transactionsMax } = this.shell;
+    return this.size >= transactionsMax || this.#requestBytes >= transactionsMax * REQUEST_BYTES_MEAN_MAX;
   }
 
   startClient(request: SipRequest, flow: Flow, user: ClientUser): ClientTransaction {
@@ -161,7 +168,10 @@ export class TransactionLayer {
     // The first one's: a merged copy has its 482, and goes sooner than the call.
     if (merge !== undefined && !this.#merge.has(merge)) this.#merge.set(merge, key);
     const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const bytes = request.sizeBytes;
+    this.#requestBytes += bytes;
     const forget = () => {
+      this.#requestBytes -= bytes;
       this.#servers.delete(key);
       if (merge !== undefined && this.#merge.get(merge) === key) this.#merge.delete(merge);
     };
@@ -215,7 +225,10 @@ export class TransactionLayer {
     const merge = request.toTag === "" ? mergeKey(request) : undefined;
     if (merge !== undefined) this.#merge.set(merge, key);
     const context: TransactionContext = { timing: this.shell.timing, reliable: isReliable(flow) };
+    const bytes = request.sizeBytes;
+    this.#requestBytes += bytes;
     const forget = () => {
+      this.#requestBytes -= bytes;
       this.#servers.delete(key);
       if (merge !== undefined && this.#merge.get(merge) === key) this.#merge.delete(merge);
     };

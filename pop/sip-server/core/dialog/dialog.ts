@@ -12,6 +12,7 @@ import {
   type SipResponse,
 } from "../message/message.ts";
 import { parseNameAddr } from "../message/name-addr.ts";
+import { ownText } from "../message/own-text.ts";
 import { splitList } from "../message/parameters.ts";
 import { asRequestUri, parseUri, showUri, uriParameter } from "../message/uri.ts";
 import { MAGIC_COOKIE } from "../message/via.ts";
@@ -73,16 +74,16 @@ export function dialogOfUas(
   const remoteTarget = targetOf(request);
   if (remoteTarget === undefined) return fail({ code: "dialog.no-contact" });
   return succeed({
-    id: dialogId(request.callId, request.fromTag),
+    id: ownText(dialogId(request.callId, request.fromTag)),
     role: "uas",
     usage: usageOf(request),
     usages: usagesOf(request),
     phase: "early",
-    callId: request.callId,
+    callId: ownText(request.callId),
     localTag: ours.localTag,
-    remoteTag: request.fromTag,
-    localParty: ours.party,
-    remoteParty: headerValue(request, "from") ?? "",
+    remoteTag: ownText(request.fromTag),
+    localParty: ownText(ours.party),
+    remoteParty: ownText(headerValue(request, "from") ?? ""),
     remoteTarget,
     routeSet: listOf(request, "record-route"),
     localSeq: request.cseq.number < LOCAL_SEQ_MAX ? request.cseq.number : 0,
@@ -98,21 +99,21 @@ export function dialogOfUas(
  */
 export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Flow): Dialog {
   return {
-    id: dialogId(request.callId, request.fromTag),
+    id: ownText(dialogId(request.callId, request.fromTag)),
     role: "uac",
     usage: usageOf(request),
     usages: usagesOf(request),
     phase: response.status >= 200 ? "confirmed" : "early",
-    callId: request.callId,
-    localTag: request.fromTag,
-    remoteTag: response.toTag,
-    localParty: headerValue(request, "from") ?? "",
-    remoteParty: headerValue(response, "to") ?? "",
-    remoteTarget: contactUri(response) ?? request.uri,
+    callId: ownText(request.callId),
+    localTag: ownText(request.fromTag),
+    remoteTag: ownText(response.toTag),
+    localParty: ownText(headerValue(request, "from") ?? ""),
+    remoteParty: ownText(headerValue(response, "to") ?? ""),
+    remoteTarget: contactUri(response) ?? ownText(request.uri),
     routeSet: listOf(response, "record-route").reverse(),
     localSeq: request.cseq.number,
     remoteSeq: undefined,
-    localContact: headerValue(request, "contact") ?? "",
+    localContact: ownText(headerValue(request, "contact") ?? ""),
     flow,
   };
 }
@@ -123,21 +124,21 @@ export function dialogOfUac(request: SipRequest, response: SipResponse, flow: Fl
  */
 export function dialogOfNotify(request: SipRequest, notify: SipRequest, flow: Flow): Dialog {
   return {
-    id: dialogId(request.callId, request.fromTag),
+    id: ownText(dialogId(request.callId, request.fromTag)),
     role: "uac",
     usage: usageOf(request),
     usages: NO_USAGE,
     phase: "confirmed",
-    callId: request.callId,
-    localTag: request.fromTag,
-    remoteTag: notify.fromTag,
-    localParty: headerValue(request, "from") ?? "",
-    remoteParty: headerValue(notify, "from") ?? "",
-    remoteTarget: contactUri(notify) ?? request.uri,
+    callId: ownText(request.callId),
+    localTag: ownText(request.fromTag),
+    remoteTag: ownText(notify.fromTag),
+    localParty: ownText(headerValue(request, "from") ?? ""),
+    remoteParty: ownText(headerValue(notify, "from") ?? ""),
+    remoteTarget: contactUri(notify) ?? ownText(request.uri),
     routeSet: listOf(notify, "record-route"),
     localSeq: request.cseq.number,
     remoteSeq: undefined,
-    localContact: headerValue(request, "contact") ?? "",
+    localContact: ownText(headerValue(request, "contact") ?? ""),
     flow,
   };
 }
@@ -215,11 +216,12 @@ export function contactUri(message: SipMessage): string | undefined {
   const value = headerValue(message, "contact");
   if (value === undefined || value === "*") return undefined;
   const first = splitList(value)[0];
-  return first === undefined ? undefined : parseNameAddr(first)?.uri;
+  const uri = first === undefined ? undefined : parseNameAddr(first)?.uri;
+  return uri === undefined ? undefined : ownText(uri); // it outlives the message
 }
 
 function listOf(message: SipMessage, key: string): string[] {
   const values: string[] = [];
-  for (const line of message.headers) if (line.key === key) values.push(...splitList(line.value));
+  for (const line of message.headers) if (line.key === key) values.push(...splitList(line.value).map(ownText));
   return values;
 }

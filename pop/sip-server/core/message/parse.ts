@@ -8,6 +8,7 @@ import { trimLws, trimmedBetween } from "./lws.ts";
 import type { Answerable, Fault, Malformed } from "./malformed.ts";
 import { type CSeq, type Header, isKnownMethod, type SipMessage } from "./message.ts";
 import { parseNameAddr, tagOf } from "./name-addr.ts";
+import { ownText } from "./own-text.ts";
 import { hasEmptyParameter, hasOpenQuote } from "./parameters.ts";
 import { parseVia, type Via } from "./via.ts";
 
@@ -74,6 +75,9 @@ export function parseMessage(text: string, limits: ParseLimits = PARSE_LIMITS): 
       ? ""
       : text.slice(bodyStart, contentLength === undefined ? undefined : bodyStart + contentLength);
   const sizeBytes = bodyStart - at + body.length;
+  // What stands before and behind is not part of it (§18.3), and a lot of that must not stay with it.
+  if (sizeBytes * 2 < text.length && text.length > 1_024)
+    return parseMessage(ownText(text.slice(at, at + sizeBytes)), limits);
   return succeed(
     start.kind === "request"
       ? {

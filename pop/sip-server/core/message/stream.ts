@@ -2,6 +2,7 @@
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { trimLws } from "./lws.ts";
+import { ownText } from "./own-text.ts";
 
 export interface StreamFault {
   readonly code: "sip.stream-unusable";
@@ -107,7 +108,9 @@ export class MessageStream {
         this.#neededBytes = end - at;
         break;
       }
-      messages.push(text.slice(at, end));
+      const message = text.slice(at, end);
+      // One that came with many others must not keep them in memory.
+      messages.push(message.length * 2 < text.length ? ownText(message) : message);
       at = end;
     }
     this.#waitFor(text, at);
@@ -130,7 +133,7 @@ export class MessageStream {
 
   #waitFor(text: string, from: number): void {
     // A copy: a slice would hold on to everything that arrived with it.
-    const rest = from === 0 ? text : ` ${text.slice(from)}`.slice(1);
+    const rest = from === 0 ? text : ownText(text.slice(from));
     this.#pieces = rest === "" ? [] : [rest];
     this.#waitingBytes = rest.length;
     this.#tail = rest.slice(-3);

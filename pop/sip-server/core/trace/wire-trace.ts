@@ -1,7 +1,8 @@
 // The last messages of the last calls, summarised: what a person needs to draw the ladder. No numbers dialled, no bodies.
 
 import type { Flow } from "../flow.ts";
-import type { CSeq, SipMessage } from "../message/message.ts";
+import type { SipMessage } from "../message/message.ts";
+import { ownText } from "../message/own-text.ts";
 import { withoutUser } from "../message/uri.ts";
 
 export interface TraceLine {
@@ -19,7 +20,7 @@ export interface TraceLine {
   readonly body: boolean;
 }
 
-/** A line as it is kept: what is there anyway. Most are never looked at, so texts are made when one is. */
+/** A line as it is kept. Most are never looked at, so texts are made when one is. */
 interface Kept {
   readonly unixMs: number;
   readonly direction: "in" | "out";
@@ -29,7 +30,8 @@ interface Kept {
   /** The method, or the reason phrase. */
   readonly what: string;
   readonly uri: string;
-  readonly cseq: CSeq;
+  readonly cseqNumber: number;
+  readonly cseqMethod: string;
   readonly bytes: number;
   readonly retransmission: boolean;
   readonly body: boolean;
@@ -72,7 +74,7 @@ export class WireTrace {
         if (oldest !== undefined) this.#rings.delete(oldest);
       }
       ring = { first: [], last: [], next: 0 };
-      this.#rings.set(message.callId, ring);
+      this.#rings.set(ownText(message.callId), ring);
     }
     const isRequest = message.kind === "request";
     this.#keep(ring, {
@@ -80,9 +82,10 @@ export class WireTrace {
       direction,
       flow,
       status: isRequest ? 0 : message.status,
-      what: isRequest ? message.method : message.reason,
-      uri: isRequest ? message.uri : "",
-      cseq: message.cseq,
+      what: ownText(isRequest ? message.method : message.reason),
+      uri: isRequest ? ownText(message.uri) : "",
+      cseqNumber: message.cseq.number,
+      cseqMethod: ownText(message.cseq.method),
       bytes: at.bytes,
       retransmission: at.retransmission,
       body: message.body !== "",
@@ -112,7 +115,8 @@ export class WireTrace {
   }
 }
 
-function shown({ unixMs, direction, flow, status, what, uri, cseq, bytes, retransmission, body }: Kept): TraceLine {
+function shown(line: Kept): TraceLine {
+  const { unixMs, direction, flow, status, what, uri, cseqNumber, cseqMethod, bytes, retransmission, body } = line;
   return {
     unixMs,
     direction,
@@ -120,7 +124,7 @@ function shown({ unixMs, direction, flow, status, what, uri, cseq, bytes, retran
     peer: `${flow.address}:${flow.port}`,
     transport: flow.transport,
     start: status === 0 ? `${what} ${withoutUser(uri)}` : `${status} ${what}`,
-    cseq: `${cseq.number} ${cseq.method}`,
+    cseq: `${cseqNumber} ${cseqMethod}`,
     bytes,
     retransmission,
     body,
