@@ -291,3 +291,23 @@ test("a call that came by two ways is known for as long as it rings, however lon
   }
   assert.equal(application.count("INVITE"), 1, "RFC 3261 §8.2.2.2");
 });
+
+test("a call that was challenged first is one call after a takeover: its first INVITE has nobody to tell", () => {
+  const passwords = () => [{ realm: undefined, host: undefined, username: "u", password: "p" }];
+  const { world, host, phone, application } = stage({ access: { ...OPEN_ACCESS, passwords } });
+  phone.onMessage = (message) => {
+    if (message.kind !== "request" || message.method !== "INVITE") return;
+    if (headerValue(message, "proxy-authorization") !== undefined) phone.respond(message, 180, "Ringing");
+    else phone.respond(message, 407, "Prove it", { headers: ['Proxy-Authenticate: Digest realm="r",nonce="n"'] });
+  };
+  application.request("INVITE", "", `sip:bob@${PHONE}`);
+  world.runFor(1_000);
+  host.takeOver();
+  phone.respond(phone.lastOf("INVITE"), 486, "Busy Here");
+  world.runFor(1_000);
+  assert.equal(application.count("486"), 1);
+  host.takeOver();
+  assert.equal(host.endpoint.facts.clientCalls, 0);
+  world.runFor(100_000);
+  isIdle(host);
+});

@@ -192,7 +192,7 @@ export class TransactionLayer {
     const records: TransactionRecord[] = [];
     for (const client of this.#clients.values())
       if (isWanted(client.request))
-        records.push({ side: "client", ...client.record(unixMs), user: client.userRecord(unixMs) });
+        records.push({ side: "client", ...client.record(unixMs), user: userRecordOf(client, unixMs) });
     for (const server of this.#servers.values())
       if (isWanted(server.request)) records.push({ side: "server", ...server.record(unixMs) });
     return records;
@@ -271,6 +271,10 @@ export class TransactionLayer {
     return true;
   }
 }
+
+/** Once it has failed nobody hears of it again: whoever asked may go on with another one, which has the record then. */
+const userRecordOf = (client: Client<{ readonly name: string }>, unixMs: number): ClientUserRecord | undefined =>
+  client.state === "completed" ? undefined : client.userRecord(unixMs);
 
 const roadOf = ({ pointId, address, port, connection }: Flow): string => connection ?? `${pointId}|${address}|${port}`;
 /** What names a request: it finds copies, ACK and CANCEL, and starts the transaction again elsewhere. */
