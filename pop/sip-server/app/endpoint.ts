@@ -1,6 +1,5 @@
 // The server, put together: datagrams in, frames out, and back. One thread; every input is worked off before the next.
 
-import { BlockList, isIP } from "node:net";
 import type { Log } from "../../../kernel/log.ts";
 import { type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { Clock } from "../../../kernel/time.ts";
@@ -11,8 +10,6 @@ import type { NameService } from "../boundary/name-service.ts";
 import type { BanAdmin, Observable } from "../boundary/observable.ts";
 import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
-import { parseCommand } from "../core/drachtio/command.ts";
-import * as report from "../core/drachtio/report.ts";
 import type { RequestHandler } from "../core/drachtio/request-handler.ts";
 import { defaultPort, type Flow, isNamed, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { type GuardLimits, POINTS } from "../core/guard/limits.ts";
@@ -31,8 +28,9 @@ import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
 import { responseFlow } from "../core/user-agent/response-flow.ts";
-import { Applications, FailedAttempts, isSameSecret } from "./applications/applications.ts";
-import { type Owner, Owners } from "./applications/owners.ts";
+import { ApplicationSide } from "./application-side.ts";
+import { Applications } from "./applications/applications.ts";
+import { Owners } from "./applications/owners.ts";
 import { RequestRouting } from "./applications/request-routing.ts";
 import { UserAgentClient } from "./client/user-agent-client.ts";
 import { DialogStore } from "./dialogs/dialog-store.ts";
@@ -42,26 +40,20 @@ import { DigestGuards } from "./guard/digest-guards.ts";
 import { Guard } from "./guard/guard.ts";
 import { Overload } from "./guard/overload.ts";
 import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./guard/request-gate.ts";
+import { Sources } from "./guard/sources.ts";
 import { ClientRequests } from "./next-hops/client-requests.ts";
 import { NextHops } from "./next-hops/next-hops.ts";
 import { ResponseRoutes } from "./next-hops/response-routes.ts";
-import { applicationObserver, type ProxyCommand, ProxyLayer } from "./proxy/proxy.ts";
+import { ProxyLayer } from "./proxy/proxy.ts";
 import { UserAgentServer } from "./server/user-agent-server.ts";
 import { CallRecords, type RecordShell } from "./shell/call-records.ts";
 import { Counters, methodLabel } from "./shell/counters.ts";
 import type { Latency } from "./shell/latency.ts";
 import { MessageCounts } from "./shell/message-counts.ts";
 import type { Shell } from "./shell/shell.ts";
-import { type Alarm, type TimerOwner, TimerWheel } from "./shell/timer-wheel.ts";
+import { type Alarm, TimerWheel } from "./shell/timer-wheel.ts";
 import { restoreRecord, type StateParts, takeRecord } from "./state-records.ts";
 import { TransactionLayer } from "./transactions/transaction-layer.ts";
-
-/** drachtio-srf asks for at least v0.8.2 before it pings. */
-export const PROTOCOL_VERSION = "v0.9.10-tollgate";
-
-/** A connection that does not say who it is would keep others out. */
-const AUTHENTICATE_WITHIN_MS = 5_000;
-const ADMITTED_MAX = 10_000;
 
 export interface EndpointSettings {
   readonly secret: string;
@@ -120,20 +112,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #dialogs: DialogStore;
   readonly #applications = new Applications();
   readonly #owners: Owners;
-  readonly #orphans: Orphans;
   readonly #client: UserAgentClient;
   readonly #server: UserAgentServer;
   readonly #proxy: ProxyLayer;
   readonly #routing: RequestRouting;
-  readonly #failedAttempts = new FailedAttempts();
+  readonly #side: ApplicationSide;
   readonly #guard: Guard | undefined;
   readonly #overload: Overload;
-  readonly #configured: BlockList;
-  /** Named by applications; undefined until one has. */
-  #told: BlockList | undefined;
-  #sources: BlockList | undefined;
-  /** What the list said of an address: it looks at every entry each time. */
-  readonly #admitted = new Map<string, boolean>();
+  readonly #sources: Sources;
   #lastMessage: SipMessage | undefined;
   #lastText = "";
   #second = -1;
@@ -144,10 +130,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const { settings, clock } = parts;
     this.trace = new WireTrace(settings.trace);
     this.wheel = new TimerWheel(clock, parts.alarm, (error) => this.#onBug("timer", error));
-    if (settings.trustedSources === "told") this.#sources = new BlockList();
-    this.#configured = blockOf(settings.guard?.trusted ?? []) ?? new BlockList();
+    this.#sources = new Sources(settings.trustedSources, settings.guard?.trusted ?? [], this.counters);
     if (settings.guard !== undefined)
-      this.#guard = new Guard(settings.guard.limits, clock, this.counters, (address) => this.#isTrusted(address));
+      this.#guard = new Guard(settings.guard.limits, clock, this.counters, (address) =>
+        this.#sources.isTrusted(address),
+      );
     this.#overload = new Overload(settings.overload ?? OVERLOAD_LIMITS);
     this.#shell = {
       clock,
@@ -179,7 +166,6 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     });
     const responseRoutes = new ResponseRoutes(shell, nextHops);
     this.#nextHops = nextHops;
-    this.#shell = shell;
     this.#transactions = new TransactionLayer({
       timing: shell.timing,
       wheel: this.wheel,
@@ -194,13 +180,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const common = { shell, transactions: this.#transactions, dialogs: this.#dialogs, requests, owners, usages };
     const access = settings.access ?? OPEN_ACCESS;
     const { passwords } = access;
-    const client = new UserAgentClient({ ...common, passwords, onOwnerBack: (owner) => this.#onOwnerBack(owner) });
+    const client = new UserAgentClient({ ...common, passwords, onOwnerBack: (owner) => this.#side.ownerBack(owner) });
     const guards = new DigestGuards(access.guards, access.nonceKey, clock, this.counters);
     const gate = new RequestGate(access, this.#dialogs, guards, this.counters);
     const orphans = new Orphans(shell, this.#dialogs, owners, client);
     this.#owners = owners;
     this.#client = client;
-    this.#orphans = orphans;
     this.#routing = new RequestRouting({
       applications: this.#applications,
       handlers: settings.handlers,
@@ -211,7 +196,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       host: this,
       owners: {
         of: (link) => owners.of(link),
-        isInUse: (link) => this.#isInUse(owners.of(link)),
+        isInUse: (link) => this.#side.isInUse(owners.of(link)),
         release: (link) => {
           for (const owner of owners.closed(link).away) owners.forget(owner);
         },
@@ -221,6 +206,22 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#proxy = new ProxyLayer({ ...common, limits: settings.proxy, key: settings.secret });
     this.#server.onForeignCancel = (invite, cancel) => this.#proxy.cancel(invite, cancel);
     this.#routing.serve(shell, this.#server.answers, this.#proxy);
+    this.#side = new ApplicationSide({
+      shell,
+      log: parts.log,
+      secret: settings.secret,
+      applications: this.#applications,
+      owners,
+      orphans,
+      dialogs: this.#dialogs,
+      client,
+      server: this.#server,
+      proxy: this.#proxy,
+      routing: this.#routing,
+      sources: this.#sources,
+      onSourcesTold: () => this.#guard?.reclassify(),
+      onBug: (input, error) => this.#onBug(input, error),
+    });
   }
 
   /** What another process needs to go on with these calls: JSON. @param callId one of them; default: all */
@@ -238,7 +239,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const restored = restoreRecord(this.#state, record);
     if (!restored.ok) return restored;
     const { owners, dialogs, transactions } = restored.value;
-    for (const owner of owners) this.#onOwnerAway(owner);
+    for (const owner of owners) this.#side.ownerAway(owner);
     return succeed({ dialogs, transactions });
   }
 
@@ -292,28 +293,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   // What transports tell us.
 
   admits(address: string, datagram?: Uint8Array): boolean {
-    if (this.#sources !== undefined && !this.#isKnownSource(this.#sources, address)) return false;
+    if (!this.#sources.isKnown(address)) return false;
     const guard = this.#guard;
     if (guard === undefined) return true;
     return datagram === undefined ? guard.admitsSource(address) : guard.admits(address, datagram);
-  }
-
-  /** What the guard gives a larger budget, and never bans by itself. */
-  #isTrusted(address: string): boolean {
-    const family = address.includes(":") ? "ipv6" : "ipv4";
-    return this.#configured.check(address, family) || this.#told?.check(address, family) === true;
-  }
-
-  #isKnownSource(sources: BlockList, address: string): boolean {
-    let admitted = this.#admitted.get(address);
-    if (admitted === undefined) {
-      admitted = sources.check(address, address.includes(":") ? "ipv6" : "ipv4");
-      if (this.#admitted.size >= ADMITTED_MAX) this.#admitted.clear();
-      this.#admitted.set(address, admitted);
-    }
-    if (admitted) return true;
-    this.counters.add("dropped", 'reason="unknown-source"');
-    return false;
   }
 
   onConnectionLost(flow: Flow): void {
@@ -465,158 +448,22 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#transports.get(point.id)?.send(text, to, () => {});
   }
 
-  // What applications tell us.
+  // What applications tell us: application-side.ts.
 
   onOpen(link: ApplicationLink): void {
-    if (this.#failedAttempts.isBarred(link.address, this.#parts.clock.nowMs())) {
-      this.counters.add("dropped", 'reason="application-barred"');
-      link.close();
-      return;
-    }
-    this.#applications.open(link);
-    const stranger: TimerOwner = {
-      onTimer: () => {
-        if (!this.#applications.isAuthenticated(link)) link.close();
-      },
-    };
-    this.wheel.start(stranger, "authenticate", AUTHENTICATE_WITHIN_MS);
+    this.#side.onOpen(link);
   }
 
   onUnusable(link: ApplicationLink, id: string, reason: string): void {
-    this.counters.add("frames_refused", 'verdict="NO"');
-    link.send(report.refused(this.#parts.ids.uuid(), id, "NO", reason));
-    link.close();
+    this.#side.onUnusable(link, id, reason);
   }
 
-  onPayload(connection: ApplicationLink, payload: string): void {
-    try {
-      this.#onPayload(connection, payload);
-    } catch (error) {
-      this.#onBug("frame", error);
-    }
+  onPayload(link: ApplicationLink, payload: string): void {
+    this.#side.onPayload(link, payload);
   }
 
-  #onPayload(connection: ApplicationLink, payload: string): void {
-    const link = this.#routing.linkOf(connection);
-    const parsed = parseCommand(payload);
-    const id = this.#parts.ids.uuid();
-    if (!parsed.ok) {
-      const { id: commandId, verdict, reason } = parsed.failure;
-      this.counters.add("frames_refused", `verdict="${verdict}"`);
-      connection.send(report.refused(id, commandId, verdict, reason));
-      if (verdict === "NO") connection.close();
-      return;
-    }
-    const command = parsed.value;
-    if (command.kind === "authenticate") {
-      if (!isSameSecret(command.secret, this.#parts.settings.secret)) {
-        this.counters.add("frames_refused", 'verdict="NO"');
-        this.#parts.log.warn("application.refused", { link: link.id });
-        this.#failedAttempts.note(connection.address, this.#parts.clock.nowMs());
-        connection.send(report.refused(id, command.id, "NO", "incorrect secret"));
-        connection.close();
-        return;
-      }
-      this.#applications.authenticate(link, command.tags);
-      this.#parts.log.info("application.connected", { link: link.id });
-      const hostPorts = this.#points.map((point) => point.id).join(",");
-      const localHostPorts = this.#points.map((p) => `${p.transport}/${p.address}:${p.port}`).join(",");
-      connection.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
-      this.#routing.admit(link);
-      const { owner, isBack } = this.#owners.authenticated(link, command.tags);
-      if (isBack) {
-        this.#parts.log.info("application.returned", { link: link.id, owner: owner.id });
-        owner.back(link); // after the hello: what waited for it goes out now
-        this.#onOwnerBack(owner);
-      }
-      return;
-    }
-    // The C++ server lets a stranger ping and route; we do not.
-    if (!this.#applications.isAuthenticated(link)) {
-      connection.send(report.refused(id, command.id, "NO", "not authenticated"));
-      connection.close();
-      return;
-    }
-    switch (command.kind) {
-      case "ping":
-        link.send(report.done(id, command.id, "pong"));
-        break;
-      case "route": {
-        const taken = this.#applications.route(link, command.verb);
-        link.send(taken ? report.done(id, command.id) : report.refused(id, command.id, "NOK", "too many routes"));
-        break;
-      }
-      case "remove_route":
-        this.#applications.unroute(link, command.verb);
-        link.send(report.done(id, command.id));
-        break;
-      case "proxy":
-        this.#startProxy(link, id, command);
-        break;
-      case "sources":
-        this.#tellSources(link, id, command.id, command.allow);
-        break;
-      case "send-request":
-        this.#client.request(this.#owners.of(link), command);
-        break;
-      case "send-response":
-        this.#server.answers.respond(this.#owners.of(link), command);
-        break;
-    }
-  }
-
-  onClose(connection: ApplicationLink): void {
-    try {
-      this.#onClose(connection);
-    } catch (error) {
-      this.#onBug("frame", error);
-    }
-  }
-
-  #onClose(connection: ApplicationLink): void {
-    const link = this.#routing.linkOf(connection);
-    this.#routing.forget(connection);
-    const wasAuthenticated = this.#applications.isAuthenticated(link);
-    this.#applications.close(link);
-    if (!wasAuthenticated) {
-      this.#routing.neverCame(link);
-      return;
-    }
-    this.#parts.log.info("application.disconnected", { link: link.id });
-    const { away, givenUp } = this.#owners.closed(link);
-    for (const owner of away) this.#onOwnerAway(owner);
-    for (const owner of givenUp) this.#orphans.giveUp(owner);
-  }
-
-  #onOwnerAway(owner: Owner): void {
-    if (!this.#isInUse(owner)) {
-      this.#owners.forget(owner);
-      return;
-    }
-    this.#server.answers.onOwnerMoved(owner);
-    this.#client.onOwnerAway(owner);
-    this.#orphans.begin(owner);
-  }
-
-  #onOwnerBack(owner: Owner): void {
-    this.#orphans.end(owner);
-    this.#server.answers.onOwnerMoved(owner);
-  }
-
-  #startProxy(link: ApplicationLink, id: string, command: ProxyCommand): void {
-    const nok = (reason: string) => link.send(report.refused(id, command.id, "NOK", reason));
-    const objection = this.#proxy.objection(command);
-    if (objection !== undefined) return nok(objection);
-    const received = this.#server.answers.take(command.transactionId, this.#owners.of(link));
-    if (received === undefined) return nok(`Unknown transaction id: ${command.transactionId}`);
-    const refusal = this.#proxy.begin(received, command, applicationObserver(this.#shell, link, command));
-    if (refusal !== undefined) nok(refusal);
-  }
-
-  /** Whether an application has a call, or part of one. */
-  #isInUse(owner: Owner): boolean {
-    const [first] = this.#dialogs.ownedBy(owner);
-    return first !== undefined || this.#server.answers.isOwing(owner) || this.#client.isOwing(owner);
+  onClose(link: ApplicationLink): void {
+    this.#side.onClose(link);
   }
 
   #recordShell(): RecordShell {
@@ -626,22 +473,6 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       textOf: (message) => this.#textOf(message),
       pick: (kind) => this.#applications.pick(kind),
     };
-  }
-
-  #tellSources(link: ApplicationLink, id: string, commandId: string, allow: readonly string[]): void {
-    const bad = allow.find((cidr) => blockOf([cidr]) === undefined);
-    if (bad !== undefined) {
-      link.send(report.refused(id, commandId, "NOK", `not an address or prefix: ${bad}`));
-      return;
-    }
-    const all = this.#applications.tellSources(link, allow);
-    if (this.#sources !== undefined) {
-      this.#sources = blockOf(all);
-      this.#admitted.clear();
-    }
-    this.#told = blockOf(all);
-    this.#guard?.reclassify();
-    link.send(report.done(id, commandId));
   }
 
   async stop(): Promise<void> {
@@ -740,18 +571,4 @@ function stamped(request: SipRequest, from: Flow): SipRequest {
     return { ...line, value: replaceFirstVia(line.value, via) };
   });
   return { ...request, via, headers };
-}
-
-/** undefined when one of them is no address and no prefix. */
-function blockOf(cidrs: readonly string[]): BlockList | undefined {
-  const list = new BlockList();
-  for (const cidr of cidrs) {
-    const slash = cidr.indexOf("/");
-    const address = slash === -1 ? cidr : cidr.slice(0, slash);
-    const version = isIP(address);
-    const bits = slash === -1 ? (version === 6 ? 128 : 32) : Number(cidr.slice(slash + 1));
-    if (version === 0 || !Number.isInteger(bits) || bits < 0 || bits > (version === 6 ? 128 : 32)) return undefined;
-    list.addSubnet(address, bits, version === 6 ? "ipv6" : "ipv4");
-  }
-  return list;
 }

@@ -1,0 +1,70 @@
+// Who may speak to us, by address: everybody, or whom applications name; and whom the guard treats as a carrier of ours.
+
+import { BlockList, isIP } from "node:net";
+import type { Counters } from "../shell/counters.ts";
+
+const ADMITTED_MAX = 10_000;
+
+export class Sources {
+  readonly #counters: Counters;
+  readonly #configured: BlockList;
+  /** Named by applications; undefined until one has. */
+  #told: BlockList | undefined;
+  /** Only these are heard; undefined: everybody is. */
+  #only: BlockList | undefined;
+  /** What the list said of an address: it looks at every entry each time. */
+  readonly #admitted = new Map<string, boolean>();
+
+  constructor(heard: "any" | "told", trusted: readonly string[], counters: Counters) {
+    this.#counters = counters;
+    this.#configured = blockOf(trusted) ?? new BlockList();
+    if (heard === "told") this.#only = new BlockList();
+  }
+
+  /** Addresses and prefixes that applications name, all of them. */
+  tell(all: readonly string[]): void {
+    if (this.#only !== undefined) {
+      this.#only = blockOf(all);
+      this.#admitted.clear();
+    }
+    this.#told = blockOf(all);
+  }
+
+  /** What the guard gives a larger budget, and never bans by itself. */
+  isTrusted(address: string): boolean {
+    const family = address.includes(":") ? "ipv6" : "ipv4";
+    return this.#configured.check(address, family) || this.#told?.check(address, family) === true;
+  }
+
+  /** Whether we hear it at all. */
+  isKnown(address: string): boolean {
+    const sources = this.#only;
+    if (sources === undefined) return true;
+    let admitted = this.#admitted.get(address);
+    if (admitted === undefined) {
+      admitted = sources.check(address, address.includes(":") ? "ipv6" : "ipv4");
+      if (this.#admitted.size >= ADMITTED_MAX) this.#admitted.clear();
+      this.#admitted.set(address, admitted);
+    }
+    if (admitted) return true;
+    this.#counters.add("dropped", 'reason="unknown-source"');
+    return false;
+  }
+}
+
+/** An address, or a prefix. */
+export const isSource = (cidr: string): boolean => blockOf([cidr]) !== undefined;
+
+/** undefined when one of them is no address and no prefix. */
+function blockOf(cidrs: readonly string[]): BlockList | undefined {
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const slash = cidr.indexOf("/");
+    const address = slash === -1 ? cidr : cidr.slice(0, slash);
+    const version = isIP(address);
+    const bits = slash === -1 ? (version === 6 ? 128 : 32) : Number(cidr.slice(slash + 1));
+    if (version === 0 || !Number.isInteger(bits) || bits < 0 || bits > (version === 6 ? 128 : 32)) return undefined;
+    list.addSubnet(address, bits, version === 6 ? "ipv6" : "ipv4");
+  }
+  return list;
+}
