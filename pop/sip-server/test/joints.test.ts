@@ -311,3 +311,22 @@ test("a call that was challenged first is one call after a takeover: its first I
   world.runFor(100_000);
   isIdle(host);
 });
+
+test("a call that ended before its ACK was due is not ended twice", () => {
+  const { world, host, phone, application } = stage();
+  application.onHeard = (heard) => {
+    if (heard.what === "INVITE") application.respond(heard, 200);
+  };
+  phone.onMessage = (message) => {
+    if (message.kind !== "request") return;
+    phone.respond(message, message.method === "UPDATE" ? 481 : 200, "Said");
+  };
+  phone.call(`sip:app@${SERVER}`).invite();
+  world.runFor(100);
+  const dialogId = (application.replies.at(-1) ?? "").split("\r\n", 1)[0]?.split("|")[11] ?? "";
+  application.request("UPDATE", dialogId);
+  world.runFor(100_000);
+  assert.equal(phone.requests("BYE").length, 1);
+  assert.equal(application.count("BYE"), 1);
+  isIdle(host);
+});

@@ -383,7 +383,7 @@ export class Answers {
         this.#shell.counters.add("ack_timeouts");
         // The application asked for a BYE already: that one goes.
         if (entry.heldBye !== undefined) releaseHeldBye(entry);
-        else this.#inDialogs.sendBye(entry, "ACK timeout");
+        else if (entry.dialog.phase !== "terminated") this.#inDialogs.sendBye(entry, "ACK timeout");
       },
     });
   }
