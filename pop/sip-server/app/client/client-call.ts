@@ -23,7 +23,7 @@ import {
 } from "../dialogs/dialog-store.ts";
 import type { DialogUsages } from "../dialogs/dialog-usages.ts";
 import type { SessionTimers } from "../dialogs/session-timers.ts";
-import type { ClientRequest, ClientRequestUser } from "../next-hops/client-requests.ts";
+import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
 import { sendArrived } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";

@@ -13,13 +13,8 @@ import { isPrivate } from "../../core/user-agent/destination.ts";
 import { requestInDialog, type Unsendable } from "../../core/user-agent/outgoing.ts";
 import type { Owner } from "../applications/owners.ts";
 import type { AckKeeper, DialogEntry, DialogStore } from "../dialogs/dialog-store.ts";
-import {
-  type ClientRequest,
-  type ClientRequests,
-  DEAF,
-  type NextHop,
-  type Route,
-} from "../next-hops/client-requests.ts";
+import { type ClientRequest, DEAF, type Route } from "../next-hops/client-request.ts";
+import type { ClientRequests, NextHop } from "../next-hops/client-requests.ts";
 import { stopReasonOf } from "../shell/call-records.ts";
 import { metaOfSent } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";

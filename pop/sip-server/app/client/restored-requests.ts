@@ -4,7 +4,8 @@ import type { SipRequest } from "../../core/message/message.ts";
 import { type CallRecord, type ClientUserRecord, requestFrom } from "../../core/record/record.ts";
 import type { Owner, Owners } from "../applications/owners.ts";
 import type { DialogEntry, DialogStore, HeldRequest, Resolve } from "../dialogs/dialog-store.ts";
-import type { ClientRequest, ClientRequests, ClientRequestUser } from "../next-hops/client-requests.ts";
+import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
+import type { ClientRequests } from "../next-hops/client-requests.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { ClientUser } from "../transactions/transaction-layer.ts";
 

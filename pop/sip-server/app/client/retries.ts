@@ -7,7 +7,8 @@ import type { SipRequest, SipResponse } from "../../core/message/message.ts";
 import { raised } from "../../core/session/negotiation.ts";
 import { sentFrom } from "../../core/user-agent/outgoing.ts";
 import type { DialogEntry } from "../dialogs/dialog-store.ts";
-import type { ClientRequest, ClientRequests } from "../next-hops/client-requests.ts";
+import type { ClientRequest } from "../next-hops/client-request.ts";
+import type { ClientRequests } from "../next-hops/client-requests.ts";
 import type { Shell } from "../shell/shell.ts";
 
 /** A request that may be asked for a proof, and the address it went to. */

@@ -10,7 +10,7 @@ import { agreed, asked, minSeOf } from "../../core/session/negotiation.ts";
 import { described, withdrawn } from "../../core/session/offer-answer.ts";
 import { type AckKeeper, type DialogEntry, referenceTo } from "../dialogs/dialog-store.ts";
 import { SessionTimers, type SessionTimerUser } from "../dialogs/session-timers.ts";
-import type { ClientRequest, ClientRequestUser } from "../next-hops/client-requests.ts";
+import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { Failed } from "../transactions/transaction-layer.ts";
 
