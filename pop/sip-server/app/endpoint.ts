@@ -14,7 +14,7 @@ import type { RequestHandler } from "../core/drachtio/request-handler.ts";
 import { defaultPort, type Flow, isNamed, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { type GuardLimits, POINTS } from "../core/guard/limits.ts";
 import type { HandlerLimits, NextHopLimits, ProxyLimits, UserAgentLimits } from "../core/limits.ts";
-import { refusalText, responseTo } from "../core/message/build.ts";
+import { refusalText, responseTo, spreadOf } from "../core/message/build.ts";
 import type { Malformed } from "../core/message/malformed.ts";
 import { hasHeader, header, type SipMessage, type SipRequest, type SipResponse } from "../core/message/message.ts";
 import { parameter, splitList } from "../core/message/parameters.ts";
@@ -550,13 +550,6 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
 /** Outside any dialog, and no part of something that has begun. */
 const isNew = ({ method, toTag }: SipRequest): boolean => toTag === "" && method !== "ACK" && method !== "CANCEL";
-
-/** Some number, the same for every copy of a request. */
-function spreadOf(text: string): number {
-  let spread = 0;
-  for (let at = 0; at < text.length; at++) spread = (Math.imul(spread, 31) + text.charCodeAt(at)) >>> 0;
-  return spread;
-}
 
 const NO_BANS: BanAdmin = { ban: () => {}, unban: () => false, list: () => [] };
 

@@ -279,3 +279,24 @@ test("a credentials file that changes is read again; one that cannot be read lea
   );
   assert.throws(() => watchCredentials("x", file("bad", "a:b\n"), silentLog), /line 1/);
 });
+
+scenario(
+  "a challenge keeps no transaction and is never repeated: nobody is drowned in answers to what he did not send",
+  async (stage) => {
+    const alice = await stage.udpPeer();
+    const call = alice.call(`sip:answer@127.0.0.1:${stage.udpPort}`);
+    const lines = call.lines("INVITE", alice.branch());
+    const text = `${lines.join("\r\n")}\r\nContact: <sip:alice@127.0.0.1>\r\nContent-Length: 0\r\n\r\n`;
+    alice.sendText(text);
+    const first = await alice.next(aResponse(401));
+    assert.equal(stage.server.endpoint.facts.transactions, 0);
+    alice.sendText(text);
+    const second = await alice.next(aResponse(401));
+    assert.equal(second.toTag, first.toTag);
+    assert.notEqual(first.toTag, "");
+    const metrics = await (await fetch(`http://127.0.0.1:${stage.server.httpPort}/metrics`)).text();
+    assert.match(metrics, /^sip_digest_challenges_total\{because="absent"\} 2$/m);
+    assert.match(metrics, /^sip_requests_refused_total\{status="401"\} 2$/m);
+  },
+  { digest: { challenge: [{ realm: "pop.example", credentialsFile }] } },
+);

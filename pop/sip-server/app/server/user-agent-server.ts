@@ -5,7 +5,7 @@ import { dialogId, makesDialog, received, targetOf } from "../../core/dialog/dia
 import { expiresOf } from "../../core/dialog/subscription-values.ts";
 import * as report from "../../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../../core/flow.ts";
-import { responseTo } from "../../core/message/build.ts";
+import { responseTo, spreadOf } from "../../core/message/build.ts";
 import { type Header, header, isSdp, type SipRequest } from "../../core/message/message.ts";
 import { isTooShort, minSeHeader } from "../../core/session/negotiation.ts";
 import { CARRIES_OFFERS, described, objection, withdrawn } from "../../core/session/offer-answer.ts";
@@ -291,15 +291,17 @@ export class UserAgentServer {
     headers: readonly Header[] = [],
     toTag = this.#shell.ids.tag(),
   ): void {
-    if (status === 401 || status === 407) this.#shell.credentialsRefused(request, from);
+    const isChallenge = status === 401 || status === 407;
+    if (isChallenge) this.#shell.credentialsRefused(request, from);
     const response = responseTo(request, {
       status,
-      toTag,
+      toTag: isChallenge ? `c${spreadOf(request.via.branch + request.callId).toString(36)}` : toTag, // §8.2.7
       headers,
       ...(reason === undefined ? {} : { reason }),
     });
-    if (this.#transactions.full) {
-      // Stateless then: a copy of the request gets a copy of the answer.
+    if (isChallenge || this.#transactions.full) {
+      // Stateless: a copy of the request gets a copy of the answer. A challenge always (RFC 3261 §26.3.2.4): repeated until
+      // an ACK comes, it would multiply what somebody sends in the name of another.
       this.#shell.send(response, responseFlow(request, from), false, () => {});
       return;
     }

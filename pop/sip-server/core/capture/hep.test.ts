@@ -60,4 +60,14 @@ test("a digest response does not leave the host", () => {
   const payload = chunksOf(packet).get(15)?.toString("latin1") ?? "";
   assert.equal(payload.length, text.length);
   assert.match(payload, /response="\*{16}"/);
+  const others = [
+    'Proxy-Authorization: Digest username="u",\r\n\tnonce="n",\r\n response = "0123456789abcdef"\r\n',
+    "Authorization: Digest username=u, response=0123456789abcdef, nonce=n\r\n",
+    'Authorization: Digest response="0123456789abcdef", Digest response="0123456789abcdef"\r\n',
+  ];
+  for (const other of others) {
+    const hidden = encodeHep({ ...message, text: message.text.replace("Call-ID", `${other}Call-ID`) }, agent);
+    assert.ok(hidden);
+    assert.ok(!hidden.toString("latin1").includes("0123456789abcdef"), other);
+  }
 });

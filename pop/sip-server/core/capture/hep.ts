@@ -154,8 +154,11 @@ const hexPairs = ([a = 0, b = 0, c = 0, d = 0]: readonly number[]): string =>
 /** What is needed to guess a password offline is masked, at the same length. */
 function withoutDigestResponse(text: string): string {
   if (!/^(?:proxy-)?authorization[ \t]*:/im.test(text)) return text;
-  return text.replace(
-    /^((?:proxy-)?authorization[ \t]*:[^\r\n]*?\bresponse[ \t]*=[ \t]*")([^"\r\n]*)/gim,
-    (_, before, secret) => before + "*".repeat(String(secret).length),
+  // The header with its folded lines, then each response in it, quoted or not.
+  return text.replace(/^(?:proxy-)?authorization[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*/gim, (line) =>
+    line.replace(
+      /\b(response\s*=\s*"?)([^"\s,]+)/gi,
+      (_, before: string, secret: string) => before + "*".repeat(secret.length),
+    ),
   );
 }

@@ -143,3 +143,10 @@ function derived(
     sizeBytes: 0,
   };
 }
+
+/** Some number, the same for every copy of a request: for what is answered without a transaction. */
+export function spreadOf(text: string): number {
+  let spread = 0;
+  for (let at = 0; at < text.length; at++) spread = (Math.imul(spread, 31) + text.charCodeAt(at)) >>> 0;
+  return spread;
+}
