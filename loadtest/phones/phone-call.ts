@@ -2,7 +2,7 @@
 
 import type { Direction } from "../../pop/core/media/sdp.ts";
 import { NamedTimers } from "../../pop/sip-server/app/shell/timer-wheel.ts";
-import type { ServerTransaction } from "../../pop/sip-server/app/transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../../pop/sip-server/app/transactions/server-transaction.ts";
 import * as acceptedInvite from "../../pop/sip-server/core/dialog/accepted-invite.ts";
 import { confirmed, type Dialog, dialogOfUac, dialogOfUas, received } from "../../pop/sip-server/core/dialog/dialog.ts";
 import type { Flow } from "../../pop/sip-server/core/flow.ts";

@@ -4,13 +4,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { systemClock } from "../../kernel/time.ts";
 import { systemAlarm, TimerWheel } from "../../pop/sip-server/app/shell/timer-wheel.ts";
-import {
-  type ClientTransaction,
-  type ClientUser,
-  type ServerTransaction,
-  type ServerUser,
-  TransactionLayer,
-} from "../../pop/sip-server/app/transactions/transaction-layer.ts";
+import type { ClientTransaction, ClientUser } from "../../pop/sip-server/app/transactions/client-transaction.ts";
+import type { ServerTransaction, ServerUser } from "../../pop/sip-server/app/transactions/server-transaction.ts";
+import { TransactionLayer } from "../../pop/sip-server/app/transactions/transaction-layer.ts";
 import type { Flow } from "../../pop/sip-server/core/flow.ts";
 import type { Header, SipMessage, SipRequest } from "../../pop/sip-server/core/message/message.ts";
 import { parameter } from "../../pop/sip-server/core/message/parameters.ts";

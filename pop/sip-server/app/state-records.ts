@@ -20,12 +20,9 @@ import type { UserAgentClient } from "./client/user-agent-client.ts";
 import { type DialogEntry, type DialogStore, detached, keyOf, type Resolve } from "./dialogs/dialog-store.ts";
 import type { UserAgentServer } from "./server/user-agent-server.ts";
 import type { Shell } from "./shell/shell.ts";
-import {
-  type ClientUser,
-  DEAF_USER,
-  type ServerTransaction,
-  type TransactionLayer,
-} from "./transactions/transaction-layer.ts";
+import { type ClientUser, DEAF_USER } from "./transactions/client-transaction.ts";
+import type { ServerTransaction } from "./transactions/server-transaction.ts";
+import type { TransactionLayer } from "./transactions/transaction-layer.ts";
 
 export interface StateParts {
   readonly shell: Shell;

@@ -27,7 +27,7 @@ import type { ClientRequest, ClientRequestUser } from "../next-hops/client-reque
 import { sendArrived } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import { type Failed, timerRecords } from "../transactions/transaction-layer.ts";
+import { type Failed, timerRecords } from "../transactions/transaction-driver.ts";
 import type { DialogRequests } from "./dialog-requests.ts";
 import { Forks } from "./forks.ts";
 import type { Retries } from "./retries.ts";

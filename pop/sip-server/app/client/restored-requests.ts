@@ -7,7 +7,7 @@ import type { DialogEntry, DialogStore, HeldRequest, Resolve } from "../dialogs/
 import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
 import type { ClientRequests } from "../next-hops/client-requests.ts";
 import type { Shell } from "../shell/shell.ts";
-import type { ClientUser } from "../transactions/transaction-layer.ts";
+import type { ClientUser } from "../transactions/client-transaction.ts";
 
 import { ClientCall, type ClientCallUser } from "./client-call.ts";
 import { Refresh, type SessionRefreshes } from "./session-refresh.ts";

@@ -12,7 +12,7 @@ import { type AckKeeper, type DialogEntry, referenceTo } from "../dialogs/dialog
 import { SessionTimers, type SessionTimerUser } from "../dialogs/session-timers.ts";
 import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
 import type { Shell } from "../shell/shell.ts";
-import type { Failed } from "../transactions/transaction-layer.ts";
+import type { Failed } from "../transactions/transaction-driver.ts";
 
 import type { DialogRequests } from "./dialog-requests.ts";
 import type { Retries } from "./retries.ts";

@@ -10,13 +10,9 @@ import { choosePoint } from "../../core/user-agent/destination.ts";
 import { sentFrom, type Unsendable } from "../../core/user-agent/outgoing.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
-import {
-  type ClientTransaction,
-  type ClientUser,
-  DEAF_USER,
-  type Failed,
-  type TransactionLayer,
-} from "../transactions/transaction-layer.ts";
+import { type ClientTransaction, type ClientUser, DEAF_USER } from "../transactions/client-transaction.ts";
+import type { Failed } from "../transactions/transaction-driver.ts";
+import type { TransactionLayer } from "../transactions/transaction-layer.ts";
 import type { NextHops } from "./next-hops.ts";
 
 /** Where it may go, best first. Empty: the name leads nowhere, and the request fails when it is started. */

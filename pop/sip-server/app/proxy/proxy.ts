@@ -29,7 +29,8 @@ import type { BuildRequest, ClientRequest } from "../next-hops/client-request.ts
 import type { ClientRequests } from "../next-hops/client-requests.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import type { ServerTransaction, TransactionLayer } from "../transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../transactions/server-transaction.ts";
+import type { TransactionLayer } from "../transactions/transaction-layer.ts";
 
 export type ProxyCommand = Extract<Command, { kind: "proxy" }>;
 /** What is asked for, whoever asks: an application's frame or an HTTP answer. */

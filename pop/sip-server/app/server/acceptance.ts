@@ -8,7 +8,8 @@ import { serverKey } from "../../core/transaction/key.ts";
 import type { Acceptance, DialogEntry } from "../dialogs/dialog-store.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import { type ServerTransaction, timerRecords } from "../transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../transactions/server-transaction.ts";
+import { timerRecords } from "../transactions/transaction-driver.ts";
 
 /** The application's own BYE has waited for the ACK long enough. */
 export function releaseHeldBye(entry: DialogEntry): void {

@@ -10,7 +10,8 @@ import type { Owner } from "../applications/owners.ts";
 import type { DialogEntry } from "../dialogs/dialog-store.ts";
 import type { Shell } from "../shell/shell.ts";
 import { NamedTimers, type TimerOwner } from "../shell/timer-wheel.ts";
-import { type ServerTransaction, timerRecords } from "../transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../transactions/server-transaction.ts";
+import { timerRecords } from "../transactions/transaction-driver.ts";
 
 export interface PendingFacts {
   readonly transactionId: string;

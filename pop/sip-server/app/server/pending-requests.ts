@@ -3,7 +3,7 @@
 import type { SipRequest } from "../../core/message/message.ts";
 import type { PendingRecord } from "../../core/record/record.ts";
 import { type DialogEntry, referenceTo } from "../dialogs/dialog-store.ts";
-import type { ServerTransaction } from "../transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../transactions/server-transaction.ts";
 import type { PendingRequest } from "./pending-request.ts";
 
 const NONE: readonly PendingRequest[] = [];

@@ -5,7 +5,7 @@ import { type AcceptanceRecord, type PendingRecord, requestFrom } from "../../co
 import type { Owners } from "../applications/owners.ts";
 import type { DialogEntry } from "../dialogs/dialog-store.ts";
 import type { Shell } from "../shell/shell.ts";
-import type { ServerTransaction } from "../transactions/transaction-layer.ts";
+import type { ServerTransaction } from "../transactions/server-transaction.ts";
 import type { Answers } from "./answers.ts";
 import type { PendingRequests } from "./pending-requests.ts";
 
