@@ -330,3 +330,32 @@ test("a call that ended before its ACK was due is not ended twice", () => {
   assert.equal(application.count("BYE"), 1);
   isIdle(host);
 });
+
+test("a BYE of the server's own proves itself where the peer asks for it, and once", () => {
+  const passwords = () => [{ realm: undefined, host: undefined, username: "u", password: "p" }];
+  for (const isRight of [true, false]) {
+    const { world, host, phone, application } = called([], { access: { ...OPEN_ACCESS, passwords } });
+    phone.onMessage = (message) => {
+      if (message.kind !== "request" || message.method !== "BYE") return;
+      const isProven = headerValue(message, "proxy-authorization") !== undefined;
+      if (isProven && isRight) phone.respond(message, 200, "OK");
+      else
+        phone.respond(message, 407, "Prove it", {
+          headers: [`Proxy-Authenticate: Digest realm="r",nonce="${isProven ? "m" : "n"}",qop="auth"`],
+        });
+    };
+    application.leave();
+    world.runFor(USER_AGENT_LIMITS.orphanGraceMs + 1_000);
+    const byes = phone.requests("BYE");
+    assert.deepEqual(
+      byes.map((bye) => [bye.cseq.number - (byes[0]?.cseq.number ?? 0), hasProof(bye)]),
+      [
+        [0, false],
+        [1, true],
+      ],
+    );
+    world.runFor(70_000);
+    isIdle(host);
+  }
+});
+const hasProof = (request: SipRequest) => headerValue(request, "proxy-authorization") !== undefined;

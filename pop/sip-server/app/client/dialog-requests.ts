@@ -3,21 +3,23 @@
 
 import type { Outcome } from "../../../../kernel/outcome.ts";
 import { addressing, type Dialog } from "../../core/dialog/dialog.ts";
+import { UNTRIED } from "../../core/digest/answer.ts";
 import type { RequestDraft } from "../../core/drachtio/command.ts";
 import * as report from "../../core/drachtio/report.ts";
 import { isWebSocket } from "../../core/flow.ts";
-import { header, headersOf, isSdp } from "../../core/message/message.ts";
+import { header, headersOf, isSdp, type SipResponse } from "../../core/message/message.ts";
 import { hopOf, type NoHop, targetOfAddress } from "../../core/next-hop/hop.ts";
 import { described, withdrawn } from "../../core/session/offer-answer.ts";
 import { isPrivate } from "../../core/user-agent/destination.ts";
 import { requestInDialog, type Unsendable } from "../../core/user-agent/outgoing.ts";
 import type { Owner } from "../applications/owners.ts";
 import type { AckKeeper, DialogEntry, DialogStore } from "../dialogs/dialog-store.ts";
-import { type ClientRequest, DEAF, type Route } from "../next-hops/client-request.ts";
+import type { ClientRequest, ClientRequestUser, Route } from "../next-hops/client-request.ts";
 import type { ClientRequests, NextHop } from "../next-hops/client-requests.ts";
 import { stopReasonOf } from "../shell/call-records.ts";
 import { metaOfSent } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
+import type { Retries } from "./retries.ts";
 
 /** The request as it is to leave, or why it cannot. */
 export type Prepared = Outcome<ClientRequest, NoHop | Unsendable>;
@@ -26,11 +28,13 @@ export class DialogRequests {
   readonly #shell: Shell;
   readonly #dialogs: DialogStore;
   readonly #requests: ClientRequests;
+  readonly #retries: Retries;
 
-  constructor(shell: Shell, dialogs: DialogStore, requests: ClientRequests) {
+  constructor(shell: Shell, dialogs: DialogStore, requests: ClientRequests, retries: Retries) {
     this.#shell = shell;
     this.#dialogs = dialogs;
     this.#requests = requests;
+    this.#retries = retries;
   }
 
   /** The dialog's next request. Calls back once, before it returns unless a name has to be looked up. */
@@ -94,7 +98,7 @@ export class DialogRequests {
         : this.#made(entry, draft, this.#requests.nowhere(dialog.flow), entry.dialog.localSeq + 1);
       if (!prepared.ok) return;
       const { request, point } = prepared.value;
-      prepared.value.start(DEAF);
+      prepared.value.start(new OwnRequest(this.#retries, entry, prepared.value));
       this.#shell.records?.stopped("application", request, stopReasonOf(why));
       const text = this.#shell.textOf(request);
       const meta = metaOfSent(this.#shell, point, text.length);
@@ -103,10 +107,10 @@ export class DialogRequests {
     this.#dialogs.remove(entry);
   }
 
-  /** What the server says in a dialog of its own accord; nobody waits for the answer. */
+  /** What the server says in a dialog of its own accord; nobody waits for the answer, unless it asks for a proof. */
   sendOwn(entry: DialogEntry, draft: RequestDraft): void {
     this.prepare(entry, draft, (prepared) => {
-      if (prepared.ok) prepared.value.start(DEAF);
+      if (prepared.ok) prepared.value.start(new OwnRequest(this.#retries, entry, prepared.value));
     });
   }
 
@@ -118,6 +122,31 @@ export class DialogRequests {
 }
 
 const NOTHING = () => {};
+
+/** A request of the server's own: all that is heard of its answer is a challenge. */
+class OwnRequest implements ClientRequestUser {
+  readonly #retries: Retries;
+  readonly #entry: DialogEntry;
+  readonly #outgoing: ClientRequest;
+  #attempts = UNTRIED;
+
+  constructor(retries: Retries, entry: DialogEntry, outgoing: ClientRequest) {
+    this.#retries = retries;
+    this.#entry = entry;
+    this.#outgoing = outgoing;
+  }
+
+  onResponse(response: SipResponse): void {
+    const { request, flow } = this.#outgoing;
+    const call = { request, sentTo: flow?.address ?? "" };
+    const retry = this.#retries.prove(call, response, this.#attempts, this.#entry);
+    if (retry === undefined) return;
+    this.#attempts = retry.attempts;
+    this.#outgoing.again(retry.request);
+  }
+
+  onFailed(): void {}
+}
 
 /** Where an in-dialog request goes: §8.1.2, and the connection or NAT binding the dialog already uses. */
 function nextHopOf(dialog: Dialog): NextHop {

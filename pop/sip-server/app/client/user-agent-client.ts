@@ -68,8 +68,8 @@ export class UserAgentClient implements RestoredCallUser {
     this.#owners = parts.owners;
     this.#onOwnerBack = (owner) => parts.onOwnerBack(owner);
     this.usages = usages;
-    this.inDialogs = new DialogRequests(shell, dialogs, requests);
     this.retries = new Retries(shell, requests, () => parts.passwords());
+    this.inDialogs = new DialogRequests(shell, dialogs, requests, this.retries);
     this.refreshes = new SessionRefreshes(shell, this.inDialogs, this.retries);
     this.sessions = this.refreshes.sessions;
     this.restored = new RestoredRequests({ shell, dialogs, requests, owners: parts.owners, user: this });
