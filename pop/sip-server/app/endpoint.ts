@@ -183,7 +183,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     const client = new UserAgentClient({ ...common, passwords, onOwnerBack: (owner) => this.#side.ownerBack(owner) });
     const guards = new DigestGuards(access.guards, access.nonceKey, clock, this.counters);
     const gate = new RequestGate(access, this.#dialogs, guards, this.counters);
-    const orphans = new Orphans(shell, this.#dialogs, owners, client);
+    const orphans = new Orphans(shell, this.#dialogs, owners, client, (error) => this.#onBug("timer", error));
     this.#owners = owners;
     this.#client = client;
     this.#routing = new RequestRouting({

@@ -359,3 +359,37 @@ test("a BYE of the server's own proves itself where the peer asks for it, and on
   }
 });
 const hasProof = (request: SipRequest) => headerValue(request, "proxy-authorization") !== undefined;
+
+test("a bug in the end of one orphan costs the others neither their turn nor the next", () => {
+  const world = new SimWorld(1);
+  const limits = { ...USER_AGENT_LIMITS, orphanByesPerSecond: 20 };
+  const host = new SimulatedHost(world, SERVER, { limits });
+  const phone = new SimulatedPhone(world, SERVER);
+  host.application.onHeard = (heard) => {
+    if (heard.what === "INVITE") host.application.respond(heard, 200);
+  };
+  for (let count = 0; count < 5; count++) {
+    const call = phone.call(`sip:app@${SERVER}`);
+    call.invite();
+    world.runFor(100);
+    acknowledged(phone, call);
+  }
+  phone.onMessage = (message) => {
+    if (message.kind === "request" && message.method === "BYE") phone.respond(message, 200, "OK");
+  };
+  world.runFor(70_000);
+  assert.equal(host.endpoint.facts.dialogs, 5);
+  const send = world.send.bind(world);
+  let thrown = false;
+  world.send = (from, to, payload) => {
+    if (!thrown && from === SERVER) {
+      thrown = true;
+      throw new Error("a bug");
+    }
+    send(from, to, payload);
+  };
+  host.application.leave();
+  world.runFor(limits.orphanGraceMs + 5_000);
+  assert.equal(host.endpoint.counters.total("internal_errors"), 1);
+  assert.ok(new Set(phone.requests("BYE").map(({ callId }) => callId)).size >= 4);
+});

@@ -18,16 +18,18 @@ export class Orphans implements TimerOwner {
   readonly #dialogs: DialogStore;
   readonly #owners: Owners;
   readonly #user: OrphanUser;
+  readonly #failed: (error: unknown) => void;
   readonly #graces = new Map<Owner, Grace>();
   /** Their grace is over; they are given up in turns. */
   readonly #doomed: DialogEntry[] = [];
   #turn: WheelTimer | undefined;
 
-  constructor(shell: Shell, dialogs: DialogStore, owners: Owners, user: OrphanUser) {
+  constructor(shell: Shell, dialogs: DialogStore, owners: Owners, user: OrphanUser, failed: (error: unknown) => void) {
     this.#shell = shell;
     this.#dialogs = dialogs;
     this.#owners = owners;
     this.#user = user;
+    this.#failed = failed;
   }
 
   get waitingCount(): number {
@@ -64,7 +66,11 @@ export class Orphans implements TimerOwner {
     for (const entry of this.#doomed.splice(0, atOnce)) {
       if (entry.dialog.phase === "terminated") continue;
       counters.add("orphaned_dialogs_ended");
-      this.#user.endOrphan(entry);
+      try {
+        this.#user.endOrphan(entry);
+      } catch (error) {
+        this.#failed(error); // the others have their turn all the same
+      }
     }
     if (this.#doomed.length > 0) this.#turn = wheel.start(this, "turn", TURN_MS);
   }
