@@ -393,3 +393,37 @@ test("a bug in the end of one orphan costs the others neither their turn nor the
   assert.equal(host.endpoint.counters.total("internal_errors"), 1);
   assert.ok(new Set(phone.requests("BYE").map(({ callId }) => callId)).size >= 4);
 });
+
+test("a BYE that waited for the ACK is numbered after what left before it", () => {
+  for (const isTaken of [false, true]) {
+    const { world, host, phone, application } = stage();
+    application.onHeard = (heard) => {
+      if (heard.what === "INVITE") application.respond(heard, 200);
+    };
+    phone.onMessage = (message) => {
+      if (message.kind === "request") phone.respond(message, 200, "OK");
+    };
+    const call = phone.call(`sip:app@${SERVER}`);
+    call.invite();
+    world.runFor(100);
+    const dialogId = (application.replies.at(-1) ?? "").split("\r\n", 1)[0]?.split("|")[11] ?? "";
+    application.request("BYE", dialogId);
+    application.request("INFO", dialogId);
+    world.runFor(100);
+    if (isTaken) host.takeOver();
+    acknowledged(phone, call);
+    world.runFor(100);
+    const sent = phone.received.flatMap((message) =>
+      message.kind === "request" && message.method !== "ACK" ? [message] : [],
+    );
+    assert.deepEqual(
+      sent.map(({ method }) => method),
+      ["INFO", "BYE"],
+    );
+    assert.ok((sent[1]?.cseq.number ?? 0) > (sent[0]?.cseq.number ?? 0), "RFC 3261 §12.2.2: a lower one is refused");
+    assert.match(headerValue(sent[1] as SipRequest, "cseq") ?? "", new RegExp(`^${sent[1]?.cseq.number} BYE$`));
+    world.runFor(70_000);
+    assert.match(application.heard.at(-1)?.text ?? "", /^SIP\/2\.0 200 [\s\S]* BYE\r\n/);
+    isIdle(host);
+  }
+});

@@ -152,7 +152,17 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
 
   /** A BYE that was held. */
   release(): void {
-    if (this.#inside !== undefined) this.#inside.ending = true;
+    const inside = this.#inside;
+    if (inside !== undefined) {
+      inside.ending = true;
+      const { dialog } = inside;
+      // Another request has left since: §12.2.1.1, numbers rise in the order of sending.
+      if (dialog.localSeq > this.request.cseq.number) {
+        const cseq = dialog.localSeq + 1;
+        this.#outgoing.renumber(cseq);
+        inside.dialog = { ...dialog, localSeq: cseq };
+      }
+    }
     this.start();
   }
 

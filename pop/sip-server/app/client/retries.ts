@@ -5,7 +5,7 @@ import { succeed } from "../../../../kernel/outcome.ts";
 import { type Attempts, type KnownPassword, type Retry, withProof } from "../../core/digest/answer.ts";
 import type { SipRequest, SipResponse } from "../../core/message/message.ts";
 import { raised } from "../../core/session/negotiation.ts";
-import { sentFrom } from "../../core/user-agent/outgoing.ts";
+import { renumbered, sentFrom } from "../../core/user-agent/outgoing.ts";
 import type { DialogEntry } from "../dialogs/dialog-store.ts";
 import type { ClientRequest } from "../next-hops/client-request.ts";
 import type { ClientRequests } from "../next-hops/client-requests.ts";
@@ -72,12 +72,4 @@ function renumber(inside: DialogEntry, before: number, cseq: number): void {
   inside.dialog = { ...inside.dialog, localSeq: cseq };
   const { exchange } = inside;
   if (exchange?.by === "us" && exchange.cseq === before) inside.exchange = { ...exchange, cseq };
-}
-
-function renumbered(request: SipRequest, number: number): SipRequest {
-  const cseq = { number, method: request.method };
-  const headers = request.headers.map((line) =>
-    line.key === "cseq" ? { ...line, value: `${number} ${request.method}` } : line,
-  );
-  return { ...request, cseq, headers };
 }

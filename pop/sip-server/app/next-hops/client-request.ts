@@ -7,7 +7,7 @@ import { type Header, headerValue, type SipRequest, type SipResponse } from "../
 import type { QuarantineInput } from "../../core/next-hop/quarantine.ts";
 import type { ClientUserRecord } from "../../core/record/record.ts";
 import { choosePoint } from "../../core/user-agent/destination.ts";
-import { sentFrom, type Unsendable } from "../../core/user-agent/outgoing.ts";
+import { renumbered, sentFrom, type Unsendable } from "../../core/user-agent/outgoing.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
 import { type ClientTransaction, type ClientUser, DEAF_USER } from "../transactions/client-transaction.ts";
@@ -58,6 +58,8 @@ export class ClientRequest implements TimerOwner {
   #attempt: Attempt | undefined;
   #timer: WheelTimer | undefined;
   #beganMs = 0;
+  /** Of further targets too; undefined: as it was built. */
+  #number: number | undefined;
   #heldCancel: readonly Header[] | undefined;
   /** The present target has said something. */
   #heard = false;
@@ -85,6 +87,12 @@ export class ClientRequest implements TimerOwner {
 
   get point(): ListenPoint {
     return this.#path?.point ?? this.#route.point;
+  }
+
+  /** Before it is started: its dialog has gone on without it. */
+  renumber(cseq: number): void {
+    this.#number = cseq;
+    this.#request = renumbered(this.#request, cseq);
   }
 
   start(user: ClientRequestUser): void {
@@ -227,7 +235,7 @@ export class ClientRequest implements TimerOwner {
     const branch = shell.ids.branch();
     const made = this.#build(path.point, branch);
     if (!made.ok) return false;
-    this.#request = made.value;
+    this.#request = this.#number === undefined ? made.value : renumbered(made.value, this.#number);
     this.#overUdp = undefined;
     if (overUdp !== undefined) this.#path = overUdp;
     else {

@@ -79,6 +79,15 @@ export function sentFrom(request: SipRequest, point: ListenPoint, branch: string
   return { ...request, via, headers: request.headers.with(at, header("Via", "via", value)) };
 }
 
+/** The same request under another number. */
+export function renumbered(request: SipRequest, number: number): SipRequest {
+  const cseq = { number, method: request.method };
+  const headers = request.headers.map((line) =>
+    line.key === "cseq" ? { ...line, value: `${number} ${request.method}` } : line,
+  );
+  return { ...request, cseq, headers };
+}
+
 /** A request inside a dialog: §12.2.1.1. The Request-URI of the application is a placeholder. @fails request.unsendable */
 export function requestInDialog(
   dialog: Dialog,
