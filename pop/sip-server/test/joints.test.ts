@@ -427,3 +427,19 @@ test("a BYE that waited for the ACK is numbered after what left before it", () =
     isIdle(host);
   }
 });
+
+for (const last of [100, 180])
+  test(`an INVITE of ours that hears ${last} and nothing more gets its CANCEL after ringingMs`, () => {
+    const { world, host, phone, application } = stage();
+    phone.onMessage = (message) => {
+      if (message.kind === "request" && message.method === "INVITE") phone.respond(message, last, "Said");
+    };
+    application.request("INVITE", "", `sip:bob@${PHONE}`);
+    world.runFor(USER_AGENT_LIMITS.ringingMs - 1_000);
+    assert.equal(phone.requests("CANCEL").length, 0);
+    world.runFor(2_000);
+    assert.ok(phone.requests("CANCEL").length >= 1);
+    world.runFor(100_000);
+    assert.equal(application.count("487"), 1, "it is told although the phone says nothing");
+    isIdle(host);
+  });
