@@ -9,6 +9,7 @@ import { headerValue, type SipMessage } from "../core/message/message.ts";
 import { type Application, event, offered, type Req, type Stage, scenario, until } from "./application.ts";
 import { aRequest, aResponse, SDP } from "./peer.ts";
 import { type Heard, SimulatedApplication, SimulatedHost } from "./simulated.ts";
+import { SimulatedPhone } from "./simulated-phone.ts";
 
 const ALICE = "10.0.0.1";
 const BOB = "10.0.0.2";
@@ -265,4 +266,30 @@ scenario("drachtio-srf reconnects: its dialogs go on in both directions, and end
   alice.respond(bye, 200, "OK");
   await ended;
   assert.equal(stage.server.endpoint.facts.dialogs, 0);
+});
+
+test("a 200 that waits for the PRACK goes out with it, however long the application that said it has been away", () => {
+  for (const isPracked of [true, false]) {
+    const world = new SimWorld(1);
+    const bob = new SimulatedHost(world, BOB, {}, "instance:bob");
+    const phone = new SimulatedPhone(world, BOB);
+    const { application } = bob;
+    application.onHeard = (heard) => {
+      if (heard.what !== "INVITE") return;
+      application.say(`sip|${heard.transactionId}|\r\nSIP/2.0 183 Progress\r\nRequire: 100rel\r\n\r\n${SDP}`);
+      application.respond(heard, 200);
+      application.leave();
+    };
+    const call = phone.call(`sip:app@${BOB}`, { headers: ["Supported: 100rel"] });
+    call.invite();
+    world.runFor(limits.returnWaitMs + 1_000);
+    const progress = phone.responses("INVITE").at(-1);
+    assert.equal(progress?.status, 183, phone.story);
+    call.learn(progress);
+    if (isPracked) call.request("PRACK", [`RAck: ${headerValue(progress, "rseq")} 1 INVITE`]);
+    world.runFor(isPracked ? 1_000 : 40_000);
+    assert.equal(phone.responses("INVITE").at(-1)?.status, isPracked ? 200 : 504, "RFC 3262 §3");
+    world.runFor(200_000);
+    assert.ok(bob.isIdle, JSON.stringify(bob.endpoint.facts));
+  }
 });

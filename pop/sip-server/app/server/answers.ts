@@ -107,7 +107,7 @@ export class Answers {
     pending.held = isHeld ? { commandId: command.id, draft } : undefined;
     if (held !== undefined)
       sendNok(this.#shell, link, held.commandId, "Response not sent: another one was sent instead");
-    if (isHeld) return;
+    if (isHeld) return pending.attend();
     if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? this.#shell.ids.tag();
     const { method } = request;
     const isSuccess = status >= 200 && status < 300;
@@ -271,7 +271,8 @@ export class Answers {
 
   /** Neither the application nor a PRACK came: say so while the peer still listens. */
   readonly #onSilence = (pending: PendingRequest, because: Silence): void => {
-    if (because !== "expired" && !pending.facts.link.open) return this.#onAbsence(pending);
+    if (because !== "expired" && !pending.facts.link.open && pending.held === undefined)
+      return this.#onAbsence(pending);
     const counter = because === "expired" ? "expired_requests" : "unanswered_requests";
     this.#shell.counters.add(counter, `method="${methodLabel(pending.facts.request.method)}"`);
     // RFC 3261 §13.3.1: 487; RFC 3262 §3: a 5xx. A re-INVITE that nobody answers does not end the call; a BYE does.

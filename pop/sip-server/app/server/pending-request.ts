@@ -70,6 +70,7 @@ export class PendingRequest implements TimerOwner {
 
   /** How long an answer may take from now on: an application that is away is waited for only a while. */
   attend(): void {
+    if (this.held !== undefined) return this.timers.stop("silence"); // it has answered; the PRACK has a timer of its own
     const { unansweredInviteT1s, unansweredT1s, ringingMs, returnWaitMs } = this.#shell.limits;
     const t1s = this.isInvite ? unansweredInviteT1s : unansweredT1s;
     const patienceMs = this.#provisional === undefined ? t1s * this.#shell.timing.t1Ms : ringingMs;
@@ -172,6 +173,7 @@ export class PendingRequest implements TimerOwner {
     this.#reliable = thaw(record.reliable);
     this.#provisional = thaw(record.provisional);
     for (const { name, dueUnixMs } of record.timers) this.timers.start(name, Math.max(0, dueUnixMs - unixMs));
+    if (this.held !== undefined) this.attend();
   }
 
   end(): void {
