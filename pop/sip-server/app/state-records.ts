@@ -7,6 +7,7 @@ import {
   type DialogRecord,
   type EndpointRecord,
   freeze,
+  inspect,
   type Plain,
   RECORD_VERSION,
   RecordFault,
@@ -95,19 +96,14 @@ export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome
   if (!checked.ok) return checked;
   const record = checked.value;
   const points = new Set(parts.shell.points.map(({ id }) => id));
-  const flows = [
-    ...record.dialogs.map(({ dialog }) => dialog.flow.pointId),
-    ...record.transactions.map(({ flow }) => flow.pointId),
-    ...record.pending.map(({ pointId }) => pointId),
-  ];
-  const strange = flows.find((pointId) => !points.has(pointId));
-  if (strange !== undefined) return fail({ code: "record.unusable", reason: `no such listen point here: ${strange}` });
   const known = record.dialogs.find(({ dialog }) => parts.dialogs.byKeyText(keyOf(dialog)) !== undefined);
   if (known !== undefined) return fail({ code: "record.unusable", reason: `already here: ${known.dialog.id}` });
   try {
+    inspect(record, points);
     for (const { side, request: text } of record.transactions) {
+      if (side !== "server") continue;
       const request = requestFrom(text);
-      if (side === "server" && parts.transactions.find(request) !== undefined)
+      if (parts.transactions.find(request) !== undefined)
         return fail({ code: "record.unusable", reason: `already here: ${request.method} of ${request.callId}` });
     }
     return succeed(restored(parts, record));

@@ -323,3 +323,43 @@ test("a ringing INVITE can be cancelled through the new process, also when the c
     assert.ok(alice.isIdle, JSON.stringify(alice.endpoint.facts));
   }
 });
+
+test("a record with a fault anywhere in it is refused, and nothing of it is taken up", () => {
+  const { world, alice, bob } = hosts(1);
+  bob.application.onHeard = (heard) => {
+    if (heard.what === "INVITE") bob.application.respond(heard, 200);
+  };
+  alice.application.onHeard = (heard) => {
+    if (heard.what === "200") bob.application.request("BYE", heard.dialogId);
+  };
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(500);
+  alice.application.request("OPTIONS", "", `sip:bob@${BOB}`);
+  bob.application.say("route|options");
+  world.runFor(500);
+  const faults: string[] = [];
+  for (const [address, host] of [
+    [ALICE, alice],
+    [BOB, bob],
+  ] as const) {
+    const whole = JSON.stringify(host.endpoint.exportState());
+    const places = whole.match(/"(?:pointId|request|invite|ack|sip)":"[^"]/g)?.length ?? 0;
+    for (let place = 0; place < places; place++) {
+      let at = 0;
+      const bad = whole.replace(/"(pointId|request|invite|ack|sip)":"[^"](?:[^"\\]|\\.)*"/g, (field, name) => {
+        if (at++ !== place) return field;
+        faults.push(name);
+        return `"${name}":"nonsense"`;
+      });
+      const other = new SimulatedHost(new SimWorld(2), address);
+      const before = other.endpoint.facts;
+      const restored = other.endpoint.restoreState(JSON.parse(bad));
+      assert.ok(!restored.ok, `${place}`);
+      assert.equal(restored.failure.code, "record.unusable");
+      assert.deepEqual(other.endpoint.facts, before);
+    }
+    const other = new SimulatedHost(new SimWorld(2), address);
+    assert.ok(other.endpoint.restoreState(JSON.parse(whole)).ok);
+  }
+  assert.deepEqual([...new Set(faults)].sort(), ["invite", "pointId", "request", "sip"]);
+});

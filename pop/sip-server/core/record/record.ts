@@ -207,6 +207,23 @@ function messageFrom(text: string): SipMessage {
   return parsed.value;
 }
 
+/**
+ * Everything that is restored by parts, however deep: every message is one, every listen point is known.
+ * @throws RecordFault
+ */
+export function inspect(value: unknown, points: ReadonlySet<string>): void {
+  if (typeof value !== "object" || value === null) return;
+  if (Array.isArray(value)) {
+    for (const item of value) inspect(item, points);
+    return;
+  }
+  for (const [name, field] of Object.entries(value))
+    if (typeof field !== "string") inspect(field, points);
+    else if (name === "pointId" && !points.has(field)) throw new RecordFault(`no such listen point here: ${field}`);
+    else if (name === "request" || name === "invite" || name === "ack") requestFrom(field);
+    else if (name === "sip" && field !== "") messageFrom(field);
+}
+
 /** Whether this can be read here at all. @fails record.unusable */
 export function readable(record: EndpointRecord): Outcome<EndpointRecord, RecordUnusable> {
   const versions = [record.version, ...record.dialogs.map(({ version }) => version)];
