@@ -15,7 +15,9 @@ import { FailedAttempts } from "../app/applications/applications.ts";
 import type { SipReceiver } from "../boundary/sip-transport.ts";
 import type { ListenPoint } from "../core/flow.ts";
 import { HTTP_CONNECTIONS_MAX, STREAM_LIMITS } from "../core/limits.ts";
+import { headerValue } from "../core/message/message.ts";
 import { scenario } from "./application.ts";
+import { aResponse } from "./peer.ts";
 
 async function opened(port: number): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
@@ -124,4 +126,52 @@ test("who pings and does not read is answered until a little waits; who reads ag
   assert.equal(taken, before + 1);
   socket.destroy();
   await streams.stop();
+});
+
+scenario(
+  "what is refused before anybody hears of it is answered once for each copy: no transaction, no Timer G",
+  async (stage) => {
+    const alice = await stage.udpPeer();
+    const facts = () => stage.server.endpoint.facts;
+    const send = async (lines: string[], status: number) => {
+      const text = `${lines.join("\r\n")}\r\nContent-Length: 0\r\n\r\n`;
+      const before = alice.received.length;
+      alice.sendText(text);
+      const first = await alice.next(aResponse(status));
+      assert.deepEqual([facts().transactions, facts().timers], [0, 0], `${status}`);
+      alice.sendText(text);
+      const second = await alice.next(aResponse(status));
+      assert.notEqual(first.toTag, "");
+      assert.equal(second.toTag, first.toTag);
+      const to = headerValue(first, "to") ?? "";
+      const ack = text.replaceAll("INVITE", "ACK").replace(/\r\nTo: [^\r\n]*/, `\r\nTo: ${to}`);
+      alice.sendText(ack);
+      await absorbed();
+      assert.equal(alice.received.length, before + 3, `${status}`); // and the one that absorbed() asked for
+    };
+    /** What was sent before has been worked off. */
+    const absorbed = async () => {
+      alice.sendText(`${call().lines("BYE", alice.branch()).join("\r\n")}\r\nContent-Length: 0\r\n\r\n`);
+      await alice.next(aResponse(481, "BYE"));
+    };
+    const call = () => alice.call(`sip:answer@127.0.0.1:${stage.udpPort}`);
+    const invite = () => call().lines("INVITE", alice.branch());
+    await send(invite(), 503);
+    await send(
+      invite().filter((line) => !line.startsWith("Contact:")),
+      400,
+    );
+    await send([...invite().map((line) => line.replace(/^(To: .*)$/, "$1;tag=invented"))], 481);
+    await send([...invite(), "Require: nothing-we-know"], 420);
+    await send([...invite(), "Supported: timer", "Session-Expires: 30"], 422);
+  },
+);
+
+scenario("a To tag that somebody made up costs no transaction over a stream either", async (stage) => {
+  const alice = await stage.tcpPeer();
+  const lines = alice.call(`sip:answer@127.0.0.1:${stage.tcpPort}`).lines("INVITE", alice.branch());
+  const made = lines.map((line) => line.replace(/^(To: .*)$/, "$1;tag=invented"));
+  alice.sendText(`${made.join("\r\n")}\r\nContent-Length: 0\r\n\r\n`);
+  await alice.next(aResponse(481, "INVITE"));
+  assert.equal(stage.server.endpoint.facts.transactions, 0);
 });

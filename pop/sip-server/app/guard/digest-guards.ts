@@ -46,6 +46,10 @@ export class DigestGuards {
     return { status: settings.as === "proxy" ? 407 : 401, headers };
   }
 
+  guards(request: SipRequest, point: ListenPoint): boolean {
+    return this.#guardOf(request, point) !== undefined;
+  }
+
   #guardOf({ method, toTag }: SipRequest, point: ListenPoint): Guard | undefined {
     for (const guard of this.#guards) {
       const { listeners, inDialog } = guard.settings;

@@ -77,6 +77,11 @@ export class RequestGate {
     return replaces && this.#settings.replaces === "checked" ? this.#admitReplacing(request) : ADMITTED;
   }
 
+  /** Whether a request that got in has had to prove itself. */
+  wantsProof(request: SipRequest, point: ListenPoint): boolean {
+    return this.#guards.guards(request, point);
+  }
+
   /** Inside a dialog. An ACK is never refused. */
   refusalInDialog(request: SipRequest, point: ListenPoint): Refusal | undefined {
     const challenge = this.#guards.challengeFor(request, point);

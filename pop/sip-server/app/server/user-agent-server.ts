@@ -101,7 +101,7 @@ export class UserAgentServer {
   onRequest(request: SipRequest, from: Flow, point: ListenPoint): void {
     if (request.method === "ACK") this.#onAck(request, from);
     else if (request.method === "CANCEL") this.#onCancel(request, from);
-    else if (this.#isOverloaded(request)) this.#refuse(request, from, 503);
+    else if (this.#isOverloaded(request)) this.#turnAway(request, from, 503);
     else if (request.toTag !== "") this.#inDialog(request, from, point);
     else this.#outOfDialog(request, from, point);
   }
@@ -115,35 +115,35 @@ export class UserAgentServer {
   #outOfDialog(request: SipRequest, from: Flow, point: ListenPoint): void {
     const { method } = request;
     if (!DELIVERED.has(method)) {
-      this.#refuse(request, from, NEEDS_DIALOG.has(method) ? 481 : 501);
+      this.#turnAway(request, from, NEEDS_DIALOG.has(method) ? 481 : 501);
       return;
     }
     if (!/^(?:sips?|tel):/i.test(request.uri)) {
-      this.#refuse(request, from, 416); // §8.2.2.1
+      this.#turnAway(request, from, 416); // §8.2.2.1
       return;
     }
     const fault = syntaxFault(request);
     if (fault !== undefined) {
-      this.#refuse(request, from, 400, fault);
+      this.#turnAway(request, from, 400, fault);
       return;
     }
     // §8.2.2.2; and a second call under the name of a living one could not be told from it.
     const isTaken = this.#dialogs.byId(dialogId(request.callId, request.fromTag)) !== undefined;
     if (this.#transactions.isMerged(request) || isTaken) {
-      this.#refuse(request, from, 482);
+      this.#turnAway(request, from, 482);
       return;
     }
     // §8.1.1.8: without it there would be nowhere to send the BYE.
     if (makesDialog(method) && targetOf(request) === undefined) {
-      this.#refuse(request, from, 400, "Missing Contact");
+      this.#turnAway(request, from, 400, "Missing Contact");
       return;
     }
     const unusable = this.#usages.refusalOfNew(request);
-    if (unusable !== undefined) return this.#refuseAs(request, from, unusable);
+    if (unusable !== undefined) return this.#turnAwayAs(request, from, unusable);
     const admission = this.#gate.admit(request, point);
-    if (admission.kind === "refused") return this.#refuseAs(request, from, admission);
+    if (admission.kind === "refused") return this.#refuseNew(request, from, point, admission);
     if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
-      return this.#refuseInterval(request, from);
+      return this.#refuseNew(request, from, point, this.#intervalRefusal());
     const link = admission.owner ?? this.#takers.pick(request, from);
     if (link === undefined) {
       if (method === "INVITE") this.#shell.records?.attempt("network", request);
@@ -151,8 +151,8 @@ export class UserAgentServer {
       // calls, 503 when nobody does, so that they go elsewhere. Overload has been looked at before. An application that
       // wants OPTIONS for itself asks for them.
       if (method === "OPTIONS" && this.#takers.takes("invite"))
-        this.#refuse(request, from, 200, undefined, CAPABILITIES);
-      else this.#refuse(request, from, 503);
+        this.#refuseNew(request, from, point, { status: 200, headers: CAPABILITIES });
+      else this.#refuseNew(request, from, point, { status: 503 });
       return;
     }
     const pending = this.#open(request, from, point, admission.owner ?? this.#owners.of(link), undefined);
@@ -168,7 +168,8 @@ export class UserAgentServer {
     const known = this.#dialogs.byKey(request.callId, request.toTag, request.fromTag);
     const entry = known ?? this.#usages.entryOfNotify(request, from);
     if (entry === undefined) {
-      this.#refuse(request, from, 481);
+      // Over streams too: a To tag that somebody has made up passes overload control, so it must cost next to nothing.
+      this.#answerOnce(request, from, { status: 481 });
       return;
     }
     const taken = received(entry.dialog, request, from);
@@ -188,7 +189,7 @@ export class UserAgentServer {
       if (entry.invitingOut || isUnacknowledged) return this.#refuse(request, from, 491); // §14.2, RFC 5407 §3.1.4
     }
     if (method === "INVITE" || method === "UPDATE") {
-      if (isTooShort(request, this.#shell.sessionTimer)) return this.#refuseInterval(request, from);
+      if (isTooShort(request, this.#shell.sessionTimer)) return this.#refuseAs(request, from, this.#intervalRefusal());
       // RFC 3311 §5.2: one UPDATE at a time, and no offer while another is open.
       const isSecond =
         method === "UPDATE" && this.pending.of(entry).some(({ facts }) => facts.request.method === "UPDATE");
@@ -212,8 +213,8 @@ export class UserAgentServer {
   }
 
   /** RFC 4028 §9: without asking the application. */
-  #refuseInterval(request: SipRequest, from: Flow): void {
-    this.#refuse(request, from, 422, undefined, [minSeHeader(this.#shell.sessionTimer.minSeSeconds)]);
+  #intervalRefusal(): Refusal {
+    return { status: 422, headers: [minSeHeader(this.#shell.sessionTimer.minSeSeconds)] };
   }
 
   /** An ACK to a 2xx: it belongs to the dialog, not to a transaction. §13.3.1.4. */
@@ -232,7 +233,7 @@ export class UserAgentServer {
   #onCancel(cancel: SipRequest, from: Flow): void {
     const invite = this.#transactions.inviteOf(cancel);
     if (invite === undefined) {
-      this.#refuse(cancel, from, 481);
+      this.#turnAway(cancel, from, 481);
       return;
     }
     const pending = this.pending.inviteOf(invite);
@@ -292,20 +293,39 @@ export class UserAgentServer {
     headers: readonly Header[] = [],
     toTag = this.#shell.ids.tag(),
   ): void {
-    const isChallenge = status === 401 || status === 407;
-    if (isChallenge) this.#shell.credentialsRefused(request, from);
-    const response = responseTo(request, {
-      status,
-      toTag: isChallenge ? `c${spreadOf(request.via.branch + request.callId).toString(36)}` : toTag, // §8.2.7
-      headers,
-      ...(reason === undefined ? {} : { reason }),
-    });
-    if (isChallenge || this.#transactions.full) {
-      // Stateless: a copy of the request gets a copy of the answer. A challenge always (RFC 3261 §26.3.2.4): repeated until
-      // an ACK comes, it would multiply what somebody sends in the name of another.
-      this.#shell.send(response, responseFlow(request, from), false, () => {});
+    if (status === 401 || status === 407 || this.#transactions.full) {
+      this.#answerOnce(request, from, { status, ...(reason === undefined ? {} : { reason }), headers });
       return;
     }
+    const response = responseTo(request, { status, toTag, headers, ...(reason === undefined ? {} : { reason }) });
     this.#transactions.startServer(request, responseFlow(request, from), this.userFor(from)).respond(response);
+  }
+
+  /** A request that opens nothing is refused: over UDP, where nobody can tell who sent it, without a transaction. */
+  #turnAway(request: SipRequest, from: Flow, status: number, reason?: string): void {
+    if (from.transport === "udp")
+      this.#answerOnce(request, from, reason === undefined ? { status } : { status, reason });
+    else this.#refuse(request, from, status, reason);
+  }
+
+  #turnAwayAs(request: SipRequest, from: Flow, refusal: Refusal): void {
+    if (from.transport === "udp") this.#answerOnce(request, from, refusal);
+    else this.#refuseAs(request, from, refusal);
+  }
+
+  /** Who has given a proof did send it, and its copy would be a proof used twice: that one gets its transaction. */
+  #refuseNew(request: SipRequest, from: Flow, point: ListenPoint, refusal: Refusal): void {
+    if (this.#gate.wantsProof(request, point)) this.#refuseAs(request, from, refusal);
+    else this.#turnAwayAs(request, from, refusal);
+  }
+
+  /**
+   * RFC 3261 §8.2.7: a copy of the request gets a copy of the answer, and the ACK means nothing. Repeated until an ACK
+   * comes (Timer G), the answer would multiply what somebody sends in the name of another. For challenges: §26.3.2.4.
+   */
+  #answerOnce(request: SipRequest, from: Flow, refusal: Refusal): void {
+    if (refusal.status === 401 || refusal.status === 407) this.#shell.credentialsRefused(request, from);
+    const toTag = `c${spreadOf(request.via.branch + request.callId).toString(36)}`;
+    this.#shell.send(responseTo(request, { ...refusal, toTag }), responseFlow(request, from), false, () => {});
   }
 }
