@@ -151,6 +151,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       textOf: (message) => this.#textOf(message),
       records: settings.records ? new CallRecords(this.#recordShell()) : undefined,
       admits: (address) => this.admits(address),
+      trusts: (address) => this.#sources.isTrusted(address),
       credentialsRefused: (request, from) => {
         if (hasHeader(request, "authorization") || hasHeader(request, "proxy-authorization"))
           this.#guard?.penalise(from.address, POINTS.credentials);
@@ -387,7 +388,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       // Not all at once: between five and fourteen seconds.
       headers: [header("Retry-After", "retry-after", String(5 + (spread % 10)))],
     });
-    this.#send(response, responseFlow(request, from), false, () => {});
+    this.#send(response, responseFlow(request, from, this.#shell.trusts), false, () => {});
   }
 
   /** How late the event loop is, several times a second. */

@@ -167,13 +167,14 @@ test("behind a NAT: strangers see the external address, neighbours our own; resp
 
 test("where a response goes: the source, the port of the Via or rport, maddr, a multicast group with its ttl", () => {
   const from = { pointId: "p", transport: "udp", address: "192.0.2.7", port: 6000, connection: undefined } as const;
-  const to = (via: string, transport: "udp" | "tls" = "udp") => {
+  const to = (via: string, transport: "udp" | "tls" = "udp", isTrusted = true) => {
     const request = requestOf("OPTIONS");
     const params = via.slice(via.indexOf(";"));
     const [, port] = via.slice(0, via.indexOf(";")).split(":");
     const flow = responseFlow(
       { ...request, via: { ...request.via, port: port === undefined ? undefined : Number(port), params } },
       { ...from, transport },
+      () => isTrusted,
     );
     return `${flow.address} ${flow.port}${flow.ttl === undefined ? "" : ` ttl ${flow.ttl}`}`;
   };
@@ -181,6 +182,10 @@ test("where a response goes: the source, the port of the Via or rport, maddr, a 
   assert.equal(to("a;branch=1"), "192.0.2.7 5060");
   assert.equal(to("a:5070;rport=6000;branch=1"), "192.0.2.7 6000");
   assert.equal(to("a:5070;maddr=192.0.2.9;branch=1"), "192.0.2.9 5070");
+  assert.equal(to("a:5070;maddr=192.0.2.9;branch=1", "udp", false), "192.0.2.7 5070");
+  assert.equal(to("a:5070;maddr=192.0.2.9;rport=6000;branch=1", "udp", false), "192.0.2.7 6000");
+  assert.equal(to("a:5070;maddr=192.0.2.7;rport=6000;branch=1", "udp", false), "192.0.2.7 5070");
+  assert.equal(to("a;maddr=224.2.0.1;branch=1", "udp", false), "224.2.0.1 5060 ttl 1");
   assert.equal(to("a;maddr=224.2.0.1;ttl=16;branch=1"), "224.2.0.1 5060 ttl 16");
   assert.equal(to("a;maddr=224.2.0.1;branch=1"), "224.2.0.1 5060 ttl 1");
   assert.equal(to("a;maddr=somewhere.example;branch=1"), "192.0.2.7 5060");

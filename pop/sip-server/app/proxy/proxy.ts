@@ -190,7 +190,7 @@ export class ProxyLayer {
       });
       return true;
     }
-    const flow = responseFlow(request, from);
+    const flow = responseFlow(request, from, this.#shell.trusts);
     const refuse = (status: number): boolean => {
       this.#shell.send(responseTo(request, { status, toTag: this.#shell.ids.tag() }), flow, false, () => {});
       return true;

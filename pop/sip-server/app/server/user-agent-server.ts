@@ -262,7 +262,11 @@ export class UserAgentServer {
     const facts = { transactionId, request, from, point, link, entry };
     const pending = this.answers.expect(facts);
     const user = this.userFor(from, pending);
-    pending.transaction = this.#transactions.startServer(request, responseFlow(request, from), user);
+    pending.transaction = this.#transactions.startServer(
+      request,
+      responseFlow(request, from, this.#shell.trusts),
+      user,
+    );
     this.pending.add(pending);
     const seconds = pending.isInvite && entry === undefined ? expiresOf(request) : undefined;
     if (seconds !== undefined) pending.expireAfter(seconds);
@@ -298,7 +302,9 @@ export class UserAgentServer {
       return;
     }
     const response = responseTo(request, { status, toTag, headers, ...(reason === undefined ? {} : { reason }) });
-    this.#transactions.startServer(request, responseFlow(request, from), this.userFor(from)).respond(response);
+    this.#transactions
+      .startServer(request, responseFlow(request, from, this.#shell.trusts), this.userFor(from))
+      .respond(response);
   }
 
   /** A request that opens nothing is refused: over UDP, where nobody can tell who sent it, without a transaction. */
@@ -326,6 +332,11 @@ export class UserAgentServer {
   #answerOnce(request: SipRequest, from: Flow, refusal: Refusal): void {
     if (refusal.status === 401 || refusal.status === 407) this.#shell.credentialsRefused(request, from);
     const toTag = `c${spreadOf(request.via.branch + request.callId).toString(36)}`;
-    this.#shell.send(responseTo(request, { ...refusal, toTag }), responseFlow(request, from), false, () => {});
+    this.#shell.send(
+      responseTo(request, { ...refusal, toTag }),
+      responseFlow(request, from, this.#shell.trusts),
+      false,
+      () => {},
+    );
   }
 }

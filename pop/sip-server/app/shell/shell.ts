@@ -31,6 +31,8 @@ export interface Shell {
   textOf(message: SipMessage): string;
   /** Whether we look at anything from this address. */
   admits(address: string): boolean;
+  /** Whether it is a carrier of ours: by the configuration, or by the word of an application. */
+  readonly trusts: (address: string) => boolean;
   /** A request was refused for want of better credentials: guessing has a price. */
   credentialsRefused(request: SipRequest, from: Flow): void;
   /** UTC, HH:MM:SS.uuuuuu: as the drachtio protocol writes it. */

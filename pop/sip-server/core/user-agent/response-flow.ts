@@ -6,8 +6,13 @@ import { parameter } from "../message/parameters.ts";
 import { bareHost } from "../message/uri.ts";
 import { addressFamily } from "../next-hop/address.ts";
 
-/** The Via has been stamped with where the request came from. */
-export function responseFlow({ via }: SipRequest, from: Flow): Flow {
+/**
+ * The Via has been stamped with where the request came from.
+ *
+ * @param trusts whether a source may have its responses sent to a third party by `maddr`: to anybody's word for it, which
+ * is what §18.2.2 asks, a stranger would have us speak to every port of every neighbour of ours
+ */
+export function responseFlow({ via }: SipRequest, from: Flow, trusts: (address: string) => boolean): Flow {
   // The connection of the request; if it has gone, a new one to where it came from, at the port the Via names.
   if (from.transport !== "udp") return { ...from, port: via.port ?? defaultPort(from.transport) };
   const { params } = via;
@@ -17,7 +22,8 @@ export function responseFlow({ via }: SipRequest, from: Flow): Flow {
     // A name would have to be looked up for every response: nobody has been seen to send one.
     if (family !== 0 && family === addressFamily(from.address)) {
       const to = { ...from, address: group, port: via.port ?? 5060 };
-      return isMulticast(group) ? { ...to, ttl: ttlOf(params) } : to;
+      if (isMulticast(group)) return { ...to, ttl: ttlOf(params) };
+      if (group === from.address || trusts(from.address)) return to;
     }
   }
   return parameter(params, "rport") !== undefined ? from : { ...from, port: via.port ?? 5060 };
