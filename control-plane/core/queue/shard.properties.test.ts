@@ -221,6 +221,38 @@ test("property: one offer each, nobody lost, nobody passed over, every offer end
   );
 });
 
+test("two contacts of one host claim the same agent, who is not signed in: the agent gets one of them when signing in", () => {
+  const event = (more: Partial<Event>): Event => ({
+    kind: "host-linked",
+    contact: "c1",
+    other: "c4",
+    agent: "bob",
+    host: "host-a",
+    queue: "support",
+    priority: 0,
+    waitedMs: 0,
+    afterMs: 0,
+    stale: true,
+    accepted: true,
+    failure: "rejected",
+    ...more,
+  });
+  let state = EMPTY_SHARD;
+  for (const next of [
+    event({ kind: "agent-signed-in", agent: "alice" }),
+    event({ accepted: false }),
+    event({ contact: "c5", other: "c2" }),
+    event({}),
+    event({ kind: "agent-signed-in" }),
+  ]) {
+    const before = state;
+    const { state: after, effects } = step(DIRECTORY, state, inputOf(next, state, START_MS));
+    assertEachHasAtMostOne(after);
+    assertNobodyLost(before, after, effects);
+    state = after;
+  }
+});
+
 test("property: an offer names its agent's address and goes to a host that is linked", () => {
   fc.assert(
     fc.property(fc.array(anyEvent, { maxLength: 60 }), (events) => {

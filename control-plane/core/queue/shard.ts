@@ -301,7 +301,11 @@ function accepted(draft: Draft, contactId: CallId, offerId: OfferId): void {
 /** Contact and agent talk. Whatever else the agent was offered is taken back. */
 function converse(draft: Draft, contact: Contact, offerId: OfferId, agentId: AgentId): void {
   const agent = draft.agents[agentId];
-  if (agent?.state.name === "on-contact" && agent.state.contactId !== contact.id) {
+  // Not the agent's own state: one whose sign-in was forgotten has none, and may be claimed twice all the same.
+  const isTalking = Object.values(draft.contacts).some(
+    ({ id, state }) => id !== contact.id && state.name === "accepted" && state.agentId === agentId,
+  );
+  if (isTalking) {
     // Two conversations of one agent cannot be: the later one is the POP's alone to end.
     draft.decide(contact.id, "left", `${agentId} talks to another contact as well`);
     draft.drop(contact);
