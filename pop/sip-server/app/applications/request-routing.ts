@@ -14,7 +14,8 @@ import {
 import type { Flow } from "../../core/flow.ts";
 import type { HandlerLimits } from "../../core/limits.ts";
 import { type Header, header, type SipRequest } from "../../core/message/message.ts";
-import type { ProxyLayer, Received } from "../proxy/proxy.ts";
+import type { Received } from "../proxy/proxied-request.ts";
+import type { ProxyLayer } from "../proxy/proxy.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { TimerOwner } from "../shell/timer-wheel.ts";
 import type { Applications } from "./applications.ts";

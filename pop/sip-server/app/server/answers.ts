@@ -26,7 +26,7 @@ import type { DialogEntry, DialogStore } from "../dialogs/dialog-store.ts";
 import type { DialogUsages } from "../dialogs/dialog-usages.ts";
 import type { Orphans } from "../dialogs/orphans.ts";
 import type { SessionTimers } from "../dialogs/session-timers.ts";
-import type { Received } from "../proxy/proxy.ts";
+import type { Received } from "../proxy/proxied-request.ts";
 import { methodLabel } from "../shell/counters.ts";
 import { sendArrived, sendNok } from "../shell/frames.ts";
 import { Latency } from "../shell/latency.ts";
