@@ -3,10 +3,9 @@
 import { ConfiguredFileFault } from "../../../kernel/config.ts";
 import type { Log } from "../../../kernel/log.ts";
 import type { OpenTransport, SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
-import { type AddressPrefix, parsePrefix } from "../core/address.ts";
+import { type AddressPrefix, bracketed, parsePrefix } from "../core/address.ts";
 import type { ListenPoint, TransportName } from "../core/flow.ts";
 import type { ConnectionLimits } from "../core/limits.ts";
-import { bracketed } from "../core/message/uri.ts";
 import { Certificates } from "./certificates.ts";
 import { openTcp } from "./tcp.ts";
 import { openTls } from "./tls.ts";

@@ -1,21 +1,28 @@
-// IP addresses and prefixes as values: RFC 4291 §2.2, RFC 4632. Two 16-bit words for IPv4, eight for IPv6.
+// IP addresses and prefixes: as they are written (RFC 3986 §3.2.2), and as values (RFC 4291 §2.2, RFC 4632): two 16-bit words
+// for IPv4, eight for IPv6.
 
 export interface AddressPrefix {
   readonly words: readonly number[];
   readonly bits: number;
 }
 
-/** undefined when it is no address. A zone ("%eth0") is no part of one. */
+/** 0: a name. RFC 3986 §3.2.2. Zones ("fe80::1%eth0") are not for the wire. */
+export function addressFamily(host: string): 0 | 4 | 6 {
+  if (host.includes(":")) return isV6(host) ? 6 : 0;
+  const last = host.charCodeAt(host.length - 1);
+  return last >= 48 && last <= 57 && isV4(host) ? 4 : 0; // no top-level domain ends in a digit
+}
+
+/** undefined when it is no address. */
 export function parseAddress(text: string): readonly number[] | undefined {
-  if (!text.includes(":")) return parseV4(text);
-  if (text.length > 45) return undefined;
-  const halves = text.split("::");
-  if (halves.length > 2) return undefined;
-  const [left, right] = halves.map(parseGroups);
-  if (left === undefined) return undefined;
-  if (halves.length === 1) return left.length === 8 ? left : undefined;
-  if (right === undefined || left.length + right.length > 7) return undefined;
-  return [...left, ...new Array<number>(8 - left.length - right.length).fill(0), ...right];
+  const family = addressFamily(text);
+  if (family === 0) return undefined;
+  if (family === 4) return wordsOfV4(text);
+  const [left = "", right] = text.split("::");
+  const before = wordsOfGroups(left);
+  if (right === undefined) return before;
+  const after = wordsOfGroups(right);
+  return [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after];
 }
 
 /** "10.0.0.0/8", "2001:db8::/32", or one address. */
@@ -40,24 +47,59 @@ export function holds({ words, bits }: AddressPrefix, address: readonly number[]
   return true;
 }
 
-function parseV4(text: string): readonly number[] | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  if (match === null) return undefined;
-  const [a = 256, b = 256, c = 256, d = 256] = match.slice(1).map(Number);
-  return a > 255 || b > 255 || c > 255 || d > 255 ? undefined : [a * 256 + b, c * 256 + d];
+/** "::1" → "[::1]": as URIs and Via want it. */
+export const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
+
+function isV4(text: string): boolean {
+  let dots = 0;
+  let value = 0;
+  let digits = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 46) {
+      if (digits === 0 || ++dots > 3) return false;
+      value = 0;
+      digits = 0;
+      continue;
+    }
+    if (code < 48 || code > 57 || (digits > 0 && value === 0)) return false;
+    value = value * 10 + code - 48;
+    digits++;
+    if (value > 255) return false;
+  }
+  return dots === 3 && digits > 0;
 }
 
-function parseGroups(text: string): readonly number[] | undefined {
-  if (text === "") return [];
-  const groups = text.split(":");
-  const words: number[] = [];
-  for (const [at, group] of groups.entries()) {
-    if (at === groups.length - 1 && group.includes(".")) {
-      const v4 = parseV4(group);
-      if (v4 === undefined) return undefined;
-      words.push(...v4);
-    } else if (/^[0-9A-Fa-f]{1,4}$/.test(group)) words.push(Number.parseInt(group, 16));
-    else return undefined;
-  }
-  return words;
+function isV6(text: string): boolean {
+  const gap = text.indexOf("::");
+  if (gap === -1) return groupsOf(text) === 8;
+  if (text.includes("::", gap + 1)) return false;
+  const before = groupsOf(text.slice(0, gap), false);
+  const after = groupsOf(text.slice(gap + 2));
+  return before >= 0 && after >= 0 && before + after < 8;
 }
+
+/** How many 16-bit groups; -1: something that is none. A dotted quad at the end counts as two. */
+function groupsOf(text: string, mayEndInV4 = true): number {
+  if (text === "") return 0;
+  const groups = text.split(":");
+  let count = 0;
+  for (const [at, group] of groups.entries()) {
+    if (mayEndInV4 && at === groups.length - 1 && group.includes(".")) {
+      if (!isV4(group)) return -1;
+      count += 2;
+    } else if (/^[0-9a-fA-F]{1,4}$/.test(group)) count++;
+    else return -1;
+  }
+  return count;
+}
+
+function wordsOfV4(text: string): number[] {
+  const [a = 0, b = 0, c = 0, d = 0] = text.split(".").map(Number);
+  return [a * 256 + b, c * 256 + d];
+}
+
+const wordsOfGroups = (text: string): number[] =>
+  text === ""
+    ? []
+    : text.split(":").flatMap((group) => (group.includes(".") ? wordsOfV4(group) : Number.parseInt(group, 16)));

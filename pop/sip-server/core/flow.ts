@@ -1,6 +1,6 @@
 // Where a message came from or goes to, as data: it outlives sockets and processes.
 
-import { type AddressPrefix, holds, parseAddress } from "./address.ts";
+import { type AddressPrefix, bracketed, holds, parseAddress } from "./address.ts";
 
 export const TRANSPORT_NAMES = ["udp", "tcp", "tls", "ws", "wss"] as const;
 
@@ -64,17 +64,14 @@ export function defaultPort(transport: TransportName): number {
   }
 }
 
-/** "::1" → "[::1]". */
-const inBrackets = (address: string): string => (address.includes(":") ? `[${address}]` : address);
-
 /** The point as this peer should know it: under its own address when both are on one side of the NAT. */
 export function facing(point: ListenPoint, address: string): ListenPoint {
   if (point.localNets === undefined) return point;
   const words = parseAddress(address);
   if (words === undefined || !point.localNets.some((net) => holds(net, words))) return point;
-  return { ...point, host: inBrackets(point.address) };
+  return { ...point, host: bracketed(point.address) };
 }
 
 /** Whether a Via or Contact that says this means us. */
 export const isNamed = (point: ListenPoint, host: string, port: number): boolean =>
-  point.port === port && (point.host === host || inBrackets(point.address) === host);
+  point.port === port && (point.host === host || bracketed(point.address) === host);

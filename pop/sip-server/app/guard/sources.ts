@@ -1,6 +1,7 @@
 // Who may speak to us, by address: everybody, or whom applications name; and whom the guard treats as a carrier of ours.
 
-import { BlockList, isIP } from "node:net";
+import { BlockList } from "node:net";
+import { parsePrefix } from "../../core/address.ts";
 import type { Counters } from "../shell/counters.ts";
 
 const ADMITTED_MAX = 10_000;
@@ -59,12 +60,10 @@ export const isSource = (cidr: string): boolean => blockOf([cidr]) !== undefined
 function blockOf(cidrs: readonly string[]): BlockList | undefined {
   const list = new BlockList();
   for (const cidr of cidrs) {
-    const slash = cidr.indexOf("/");
-    const address = slash === -1 ? cidr : cidr.slice(0, slash);
-    const version = isIP(address);
-    const bits = slash === -1 ? (version === 6 ? 128 : 32) : Number(cidr.slice(slash + 1));
-    if (version === 0 || !Number.isInteger(bits) || bits < 0 || bits > (version === 6 ? 128 : 32)) return undefined;
-    list.addSubnet(address, bits, version === 6 ? "ipv6" : "ipv4");
+    const prefix = parsePrefix(cidr);
+    if (prefix === undefined) return undefined;
+    const [address = ""] = cidr.split("/");
+    list.addSubnet(address, prefix.bits, prefix.words.length === 8 ? "ipv6" : "ipv4");
   }
   return list;
 }

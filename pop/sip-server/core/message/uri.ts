@@ -74,5 +74,3 @@ export function withoutUser(text: string): string {
 
 /** "[::1]" → "::1": as sockets want it. */
 export const bareHost = (host: string): string => (host.startsWith("[") ? host.slice(1, -1) : host);
-/** "::1" → "[::1]": as URIs and Via want it. */
-export const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { isIP } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { addressFamily } from "./address.ts";
+import { addressFamily } from "../address.ts";
 import { hopOf, targetOfAddress } from "./hop.ts";
 
 const inWords = (uri: string): string => {

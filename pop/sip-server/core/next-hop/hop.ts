@@ -1,9 +1,9 @@
 // What a URI says about the next hop before anybody is asked: RFC 3263 §4.1, §4.2, RFC 3261 §19.1.2, §26.2.2.
 
 import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
-import type { TransportName } from "../flow.ts";
+import { addressFamily } from "../address.ts";
+import { defaultPort, type TransportName } from "../flow.ts";
 import { bareHost, parseUri, uriParameter } from "../message/uri.ts";
-import { addressFamily } from "./address.ts";
 
 export interface Hop {
   /** A SIPS URI: nothing but TLS will do. */
@@ -68,12 +68,6 @@ function transportOf(asked: string, secure: boolean): TransportName | undefined 
 
 /** Names compare without case, and a final dot changes nothing. */
 export const nameOf = (host: string): string => (host.endsWith(".") ? host.slice(0, -1) : host).toLowerCase();
-
-/** RFC 3261 §19.1.2, RFC 7118 §5. */
-export function defaultPort(transport: TransportName): number {
-  if (transport === "tls") return 5_061;
-  return transport === "ws" ? 80 : transport === "wss" ? 443 : 5_060;
-}
 
 /** With an address, or a port, and no transport, nobody has to be asked: RFC 3263 §4.1. */
 export const usualTransport = (hop: Hop): TransportName => hop.transport ?? (hop.secure ? "tls" : "udp");

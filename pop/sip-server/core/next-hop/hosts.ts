@@ -1,4 +1,4 @@
-import { addressFamily } from "./address.ts";
+import { addressFamily } from "../address.ts";
 import { nameOf } from "./hop.ts";
 
 /** Names and their addresses in a hosts file (hosts(5)), in the order of its lines. What cannot be read is skipped. */

@@ -7,7 +7,7 @@
 
 import { seededRng } from "../../../../kernel/rng.ts";
 import { impossible, type Step } from "../../../../kernel/step.ts";
-import type { TransportName } from "../flow.ts";
+import { defaultPort, type TransportName } from "../flow.ts";
 import {
   ALIASES_MAX,
   type DnsAnswer,
@@ -18,7 +18,7 @@ import {
   questionKey,
   type SrvRecord,
 } from "./dns.ts";
-import { defaultPort, type Hop, nameOf, type Target, targetOfAddress, usualTransport } from "./hop.ts";
+import { type Hop, nameOf, type Target, targetOfAddress, usualTransport } from "./hop.ts";
 import { srvOrder } from "./srv-order.ts";
 
 /** The transports and families we have listeners for, the ones we like best first. WebSocket servers are not looked up. */

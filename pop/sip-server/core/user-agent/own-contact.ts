@@ -1,10 +1,10 @@
 // The Contact that an application writes, as a peer may see it: in brackets, and leading to us. RFC 3261 §8.1.1.8, §20.10.
 
+import { addressFamily } from "../address.ts";
 import { isWebSocket, type ListenPoint } from "../flow.ts";
 import { parseNameAddr, showNameAddr } from "../message/name-addr.ts";
 import { hasEmptyParameter, splitList, withoutParameter } from "../message/parameters.ts";
 import { bareHost, hasBadEscape, parseUri, type SipUri, showUri, uriParameter } from "../message/uri.ts";
-import { addressFamily } from "../next-hop/address.ts";
 
 /**
  * What the Contact is for.

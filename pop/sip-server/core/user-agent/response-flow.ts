@@ -1,10 +1,10 @@
 // Where a response goes: RFC 3261 §18.2.2, RFC 3581 §4.
 
+import { addressFamily } from "../address.ts";
 import { defaultPort, type Flow } from "../flow.ts";
 import type { SipRequest } from "../message/message.ts";
 import { parameter } from "../message/parameters.ts";
 import { bareHost } from "../message/uri.ts";
-import { addressFamily } from "../next-hop/address.ts";
 
 /**
  * The Via has been stamped with where the request came from.
