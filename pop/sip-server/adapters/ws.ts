@@ -10,6 +10,7 @@ import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import type { OpenTransport, SipReceiver } from "../boundary/sip-transport.ts";
 import type { Flow, ListenPoint } from "../core/flow.ts";
 import { type ConnectionLimits, UPGRADE_HEAD_BYTES_MAX } from "../core/limits.ts";
+import { WebSocketFrames } from "../core/message/web-socket-frames.ts";
 import { Acceptor } from "./acceptor.ts";
 import { Connection, ConnectionTransport, PONG_BEHIND_BYTES_MAX } from "./connections.ts";
 import { peerIdentities, type TlsIdentity } from "./tls-identity.ts";
@@ -177,6 +178,14 @@ class WebSockets extends ConnectionTransport {
     socket.on("pong", () => this.heard(connection));
     socket.on("ping", () => this.heard(connection));
     socket.on("message", (data) => this.#read(connection, data));
+    // The library tells of whole messages only: what has begun is kept as long as pings come between its fragments.
+    const frames = new WebSocketFrames();
+    stream.on("data", (bytes: Buffer) => {
+      const { messages } = frames;
+      frames.take(bytes);
+      if (!frames.isHalf) connection.halfSinceMs = 0;
+      else if (connection.halfSinceMs === 0 || frames.messages !== messages) connection.halfSinceMs = performance.now();
+    });
   }
 
   #read(connection: WebSocketConnection, data: RawData): void {

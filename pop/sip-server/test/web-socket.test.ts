@@ -179,3 +179,25 @@ test("a browser over TLS", async () => {
     ca.remove();
   }
 });
+
+scenario(
+  "a message in fragments, with pings between them, must end in time; one after the other may",
+  async (stage, url) => {
+    const slow = await WebSocketPeer.open(url);
+    const good = await WebSocketPeer.open(url);
+    const pings = setInterval(() => {
+      slow.socket.ping();
+      good.socket.ping();
+    }, 20);
+    const text = options(good);
+    for (const part of [text.slice(0, 90), text.slice(90)]) good.socket.send(part, { fin: part.endsWith("\r\n\r\n") });
+    await good.next(aResponse(503));
+    slow.socket.send("OPTIONS sip:a", { fin: false });
+    await once(slow.socket, "close");
+    clearInterval(pings);
+    assert.equal(faults(stage, "half-message"), 1);
+    assert.equal(good.socket.readyState, WebSocket.OPEN);
+    good.close();
+  },
+  { connections: { halfMessageMs: 200 } },
+);
