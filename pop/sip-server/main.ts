@@ -2,14 +2,22 @@
 
 import { runProcess } from "../../kernel/shell/process.ts";
 import { SipServerConfigSchema } from "./config/sip-server-config.ts";
-import { startSipServer } from "./start.ts";
+import { type SipServer, startSipServer } from "./start.ts";
+
+// Heard from the beginning: nobody's default for it is to go on.
+let running: SipServer | undefined;
+let isAsked = false;
+process.on("SIGHUP", () => {
+  if (running === undefined) isAsked = true;
+  else void running.reloadCertificates("signal");
+});
 
 await runProcess({
   name: "sip-server",
   schema: SipServerConfigSchema,
   async start(config, log) {
-    const server = await startSipServer(config, log);
-    process.on("SIGHUP", () => void server.reloadCertificates("signal"));
-    return server;
+    running = await startSipServer(config, log);
+    if (isAsked) void running.reloadCertificates("signal");
+    return running;
   },
 });

@@ -1,8 +1,10 @@
 // The process itself: what a supervisor sees when it cannot start.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -32,6 +34,27 @@ test("a secret file that is missing or empty: exit 78, one line that names setti
     assert.equal(blank.status, EXIT.config, blank.stderr);
     assert.equal(blank.stderr, `sip-server: admin.secretFile: ${empty} is empty\n`);
   } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("SIGHUP while it starts does not end it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sip-server-"));
+  const path = join(folder, "config.json");
+  execFileSync("mkfifo", [path]);
+  const child = spawn(process.execPath, [main, "--config", path], { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    const started = once(child.stdout, "data").then(() => "started");
+    const config = await open(path, "w"); // it has begun to read
+    child.kill("SIGHUP");
+    const local = { host: "127.0.0.1", port: 0 };
+    await config.write(
+      JSON.stringify({ listen: [{ transport: "udp", ...local }], admin: { ...local, secret: "s" }, http: local }),
+    );
+    await config.close();
+    assert.equal(await Promise.race([started, once(child, "exit").then(([, signal]) => signal)]), "started");
+  } finally {
+    child.kill("SIGKILL");
     rmSync(folder, { recursive: true });
   }
 });
