@@ -12,6 +12,7 @@ export function serveFrames(
   { id, address }: { readonly id: string; readonly address: string },
   host: ApplicationHost,
   limits: AdminLimits,
+  authenticated: () => void = () => {},
 ): ApplicationLink {
   const reader = new FrameReader(limits.frameBytesMax);
   const writer = new FrameWriter(socket, limits.unhurriedMs);
@@ -20,6 +21,7 @@ export function serveFrames(
   const link: ApplicationLink = {
     id,
     address,
+    authenticated,
     get open() {
       return !isClosing && !socket.destroyed && socket.writable;
     },

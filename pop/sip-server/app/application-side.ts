@@ -98,6 +98,7 @@ export class ApplicationSide implements ApplicationHost {
         return;
       }
       this.#parts.applications.authenticate(link, command.tags);
+      connection.authenticated?.();
       this.#parts.log.info("application.connected", { link: link.id });
       const hostPorts = this.#parts.shell.points.map((point) => point.id).join(",");
       const localHostPorts = this.#parts.shell.points.map((p) => `${p.transport}/${p.address}:${p.port}`).join(",");

@@ -13,6 +13,8 @@ export interface ApplicationLink {
   readonly backlogBytes?: number;
   /** @param payload bytes as latin-1, unframed */
   send(payload: string, urgency?: Urgency): void;
+  /** It has said the secret; left out where nobody counts strangers. */
+  authenticated?(): void;
   /** After what was sent has left. */
   close(): void;
 }

@@ -175,3 +175,25 @@ scenario("a To tag that somebody made up costs no transaction over a stream eith
   await alice.next(aResponse(481, "INVITE"));
   assert.equal(stage.server.endpoint.facts.transactions, 0);
 });
+
+scenario("strangers at the admin port keep no application out", async (stage) => {
+  const { adminPort } = stage.server;
+  const sockets: Socket[] = [];
+  const lost: Promise<unknown>[] = [];
+  for (const localAddress of ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"])
+    for (let number = 0; number < 16; number++) {
+      const socket = connect({ host: "127.0.0.1", port: adminPort, localAddress });
+      socket.on("error", () => {}).resume();
+      lost.push(once(socket, "close"));
+      sockets.push(socket);
+      await once(socket, "connect");
+    }
+  await Promise.all(lost.slice(0, 32)); // they gave way
+  const more = connect({ host: "127.0.0.1", port: adminPort, localAddress: "127.0.0.5" });
+  more.on("error", () => {}).resume();
+  await once(more, "close"); // one source has a quarter
+  await stage.application();
+  assert.equal(stage.server.endpoint.facts.applications, 1);
+  assert.ok(sockets.slice(48).every(({ closed }) => !closed)); // and it was not their time that was over
+  for (const socket of sockets) socket.destroy();
+});
