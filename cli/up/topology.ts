@@ -16,6 +16,12 @@ import {
 } from "./process-configs.ts";
 import { type RegionPaths, regionPaths } from "./region-paths.ts";
 
+/**
+ * A young generation of 4 MiB instead of 16: half of what a call allocates lives for 32 s with its transactions, and is copied at each
+ * collection. Smaller ones, more often: the event loop's p99 falls from 14 to 4 ms for 7 % more CPU (docs/SIP-COST.md).
+ */
+export const SIP_SERVER_NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
+
 export interface Listen {
   readonly transport: "tcp" | "udp";
   readonly host: string;
@@ -197,7 +203,12 @@ function ours(
     name,
     kind,
     command: options.node,
-    args: [join(options.checkout, folder[kind], "main.ts"), "--config", file],
+    args: [
+      ...(kind === "sip-server" ? SIP_SERVER_NODE_FLAGS : []),
+      join(options.checkout, folder[kind], "main.ts"),
+      "--config",
+      file,
+    ],
     env: {},
     links: [],
     files: [{ path: file, text: `${JSON.stringify(final, null, 2)}\n` }],

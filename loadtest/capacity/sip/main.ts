@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { EXIT } from "../../../cli/exit.ts";
 import { paintFor } from "../../../cli/terminal/colour.ts";
 import { CHECKOUT } from "../../../cli/up/start-region.ts";
+import { SIP_SERVER_NODE_FLAGS } from "../../../cli/up/topology.ts";
 import { sippVersion } from "../../sipp/run-sipp.ts";
 import { selfTimeTable } from "../report.ts";
 import { selfTimes } from "../self-times.ts";
@@ -38,7 +39,7 @@ const HELP = `npm run capacity -- sip [flags]
   --hold 500               ms from the answer to the caller's BYE
   --dialogs 10,100,…       for --flat: 10,100,500,1000,2000; for --memory: 20000
   --against MAIN           another checkout's pop/sip-server/main.ts instead of the C++ server: before and after
-  --node-flags="--x --y"   for our server's Node
+  --node-flags="--x --y"   for our server's Node, instead of those that tollgate up gives it
   --no-shedding            our server does not refuse calls when its event loop is late: on a machine that others use
   --json                   the figures as one JSON object on stdout
 `;
@@ -241,7 +242,7 @@ function readFlags(args: readonly string[]): Flags | string | undefined {
       soakCalls: mode === "soak" ? number("soak", 100, 10_000_000) : 0,
       against: values.against,
       shedding: values["no-shedding"] !== true,
-      nodeFlags: (values["node-flags"] ?? "").split(" ").filter((flag) => flag !== ""),
+      nodeFlags: (values["node-flags"] ?? SIP_SERVER_NODE_FLAGS.join(" ")).split(" ").filter((flag) => flag !== ""),
       json: values.json === true,
     };
   } catch (error) {
