@@ -42,8 +42,33 @@ const ROOMS: readonly { readonly room: string; readonly may: readonly string[]; 
     may: ["kernel", "kernel/sim", "pop/core/", "pop/boundary", "proto/gen", "npm", "self"],
     why: "one outside thing each",
   },
-  { room: "pop/app", may: ["kernel", "pop/core/", "pop/boundary"], why: "the shell: performs effects" },
+  {
+    room: "pop/app",
+    may: ["kernel", "pop/core/", "pop/boundary", "pop/checkpoint/boundary"],
+    why: "the shell: performs effects",
+  },
   { room: "pop/config", may: ["kernel", "npm:zod"], why: "one schema" },
+
+  { room: "pop/checkpoint/boundary", may: ["kernel"], why: "what is kept for a next owner" },
+  {
+    room: "pop/checkpoint/adapters",
+    may: ["kernel", "pop/checkpoint/boundary", "npm"],
+    why: "Redis, fenced by an epoch; memory",
+  },
+
+  { room: "pop/keeper/core", may: ["kernel"], why: "who serves an address, and when to take it; pure" },
+  { room: "pop/keeper/boundary", may: ["kernel", "pop/keeper/core"], why: "interfaces" },
+  {
+    room: "pop/keeper/adapters",
+    may: ["kernel", "kernel/shell", "pop/keeper/core", "pop/keeper/boundary", "npm"],
+    why: "twin, owner store, processes, addresses",
+  },
+  {
+    room: "pop/keeper/app",
+    may: ["kernel", "pop/keeper/core", "pop/keeper/boundary"],
+    why: "the shell",
+  },
+  { room: "pop/keeper/config", may: ["kernel", "npm:zod"], why: "one schema" },
 
   {
     room: "pop/sip-server/core",
@@ -58,7 +83,13 @@ const ROOMS: readonly { readonly room: string; readonly may: readonly string[]; 
   },
   {
     room: "pop/sip-server/app",
-    may: ["kernel", "pop/sip-server/core/", "pop/sip-server/boundary", "pop/sip-server/app/"],
+    may: [
+      "kernel",
+      "pop/checkpoint/boundary",
+      "pop/sip-server/core/",
+      "pop/sip-server/boundary",
+      "pop/sip-server/app/",
+    ],
     why: "the server, put together; the way in and out",
   },
   {

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import type { z } from "zod";
 import { ConfiguredFileFault, parseConfig, showMistakes } from "../config.ts";
 import { jsonLog, type Log, type LogLevel } from "../log.ts";
+import { type Ownership, soleOwner } from "../ownership.ts";
 
 /** sysexits.h, so that a supervisor can tell whose fault it was. */
 export const EXIT = { ok: 0, failed: 1, usage: 64, unavailable: 69, config: 78 } as const;
@@ -18,7 +19,7 @@ export interface ProcessPlan<Schema extends z.ZodType> {
   /** As in logs: "sip-server". */
   readonly name: string;
   readonly schema: Schema;
-  start(config: z.output<Schema>, log: Log): Promise<RunningProcess>;
+  start(config: z.output<Schema>, log: Log, ownership: Ownership): Promise<RunningProcess>;
 }
 
 /**
@@ -34,7 +35,7 @@ export async function runProcess<Schema extends z.ZodType>(plan: ProcessPlan<Sch
 
   let running: RunningProcess;
   try {
-    running = await plan.start(config.value, log);
+    running = await plan.start(config.value, log, soleOwner);
   } catch (error) {
     return quit(exitOf(error), `${plan.name}: ${startFault(error)}`);
   }

@@ -3,6 +3,7 @@ import type { Outcome } from "../../kernel/outcome.ts";
 import type { MediaAddresses, RtpAddress } from "../core/media/addresses.ts";
 import type { MediaFailure } from "../core/media/media-failure.ts";
 import type { Sdp } from "../core/media/sdp.ts";
+import type { Saved } from "./saved.ts";
 
 /** Whose audio: the caller's, or that of one leg we placed. */
 export type MediaSide = "caller" | LegId;
@@ -52,6 +53,12 @@ export interface MediaRelay {
 
   /** Safe to repeat, and safe for a call that never had one. */
   release(call: CallId): Promise<void>;
+
+  /** What the relay was told about the call; undefined where it has none. */
+  saved(call: CallId): Saved | undefined;
+
+  /** The relay has the call still, or again, from a store of its own: goes on with it, without a word to the relay. */
+  restore(call: CallId, saved: Saved): void;
 
   /** Called once per digit, when the key is let go. */
   onDtmf(listener: (event: DtmfPressed) => void): void;

@@ -3,6 +3,7 @@ import type { Outcome } from "../../kernel/outcome.ts";
 import type { RtpAddress } from "../core/media/addresses.ts";
 import type { MediaFailure } from "../core/media/media-failure.ts";
 import type { PlayId, PromptRef } from "../core/media/prompt.ts";
+import type { Saved } from "./saved.ts";
 
 export interface Played {
   readonly call: CallId;
@@ -21,6 +22,15 @@ export interface Played {
 export interface MediaServer {
   /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */
   open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>>;
+
+  /** What the worker was told about the call: its endpoint, and where it sends. undefined where it is not open. */
+  saved(call: CallId): Saved | undefined;
+
+  /**
+   * A call of an earlier worker: the same endpoint again, sending where it sent; the call is told to play by `play`.
+   * @fails media.endpoints-exhausted (another has the address: `open` gives a new one), media.worker-away
+   */
+  restore(call: CallId, saved: Saved): Promise<Outcome<void, MediaFailure>>;
 
   /**
    * From here on the endpoint sends there, silence while nothing plays (some carriers end a call without RTP). A new

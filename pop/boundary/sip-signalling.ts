@@ -1,6 +1,7 @@
 import type { CallId, LegId } from "../../kernel/ids.ts";
 import type { CallInput, CallSide } from "../core/call/call-execution.ts";
 import type { Sdp } from "../core/media/sdp.ts";
+import type { Saved } from "./saved.ts";
 
 /** An INVITE that begins a call, in the core's words. */
 export interface IncomingCall {
@@ -43,6 +44,14 @@ export interface SipSignalling {
   rejectReoffer(call: CallId, side: CallSide, request: string, status: number): void;
   /** The call is over for us. */
   forget(call: CallId): void;
+  /** Where the call's dialogs and unanswered requests are found again. undefined: the call is not known. */
+  saved(call: CallId): Saved | undefined;
+  /**
+   * Takes up a call of an earlier process, before `start`. When the server is connected and has said what it still has, inputs tell
+   * what is missing: a side whose dialog is gone has hung up. The call's wishes are then said again (`answer`, `invite` …), and do
+   * nothing where they were fulfilled before.
+   */
+  restore(call: CallId, saved: Saved): void;
   /** Everybody else is dropped before parsing, where the server can do that. */
   trustSources(cidrs: readonly string[]): void;
   close(): Promise<void>;

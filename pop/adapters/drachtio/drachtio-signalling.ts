@@ -8,6 +8,7 @@ import Srf from "drachtio-srf";
 import { type CallId, type LegId, newId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { systemRng } from "../../../kernel/rng.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { LegRequest, SignallingHost, SipSignalling } from "../../boundary/sip-signalling.ts";
 import type { CallSide } from "../../core/call/call-execution.ts";
 import type { Sdp } from "../../core/media/sdp.ts";
@@ -226,6 +227,12 @@ export class DrachtioSignalling implements SipSignalling {
     for (const response of known.reoffers.values()) response.send(481);
     this.#calls.delete(call);
   }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  restore(_call: CallId, _saved: Saved): void {}
 
   trustSources(cidrs: readonly string[]): void {
     this.#trusted = cidrs;

@@ -8,6 +8,7 @@ import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import { type Rng, systemRng } from "../../../kernel/rng.ts";
 import type { MediaServer, Played } from "../../boundary/media-server.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
 import type { PlayId, PromptRef } from "../../core/media/prompt.ts";
@@ -57,6 +58,14 @@ export class MediaWorkerServer implements MediaServer {
 
   async open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>> {
     return (await this.#request({ op: "open", call })) as Outcome<RtpAddress, MediaFailure>;
+  }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  async restore(_call: CallId, _saved: Saved): Promise<Outcome<void, MediaFailure>> {
+    return fail({ code: "media.worker-away", waitedMs: 0 });
   }
 
   async connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>> {

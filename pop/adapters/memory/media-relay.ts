@@ -1,6 +1,7 @@
 import type { CallId, LegId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { Anchored, DtmfPressed, MediaRelay, MediaSide } from "../../boundary/media-relay.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { MediaAddresses, MediaPath, RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
 import {
@@ -134,6 +135,12 @@ export class MemoryMediaRelay implements MediaRelay {
     this.#note("release", call);
     this.#calls.delete(call);
   }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  restore(_call: CallId, _saved: Saved): void {}
 
   onDtmf(listener: (event: DtmfPressed) => void): void {
     this.#listeners.push(listener);

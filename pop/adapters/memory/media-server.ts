@@ -1,6 +1,7 @@
 import type { CallId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { MediaServer, Played } from "../../boundary/media-server.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
 import type { PlayId, PromptRef } from "../../core/media/prompt.ts";
@@ -86,6 +87,14 @@ export class MemoryMediaServer implements MediaServer {
     this.#nextPort += 2;
     this.#endpoints.set(call, { address, sendsTo: undefined, playing: undefined });
     return succeed(address);
+  }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  async restore(_call: CallId, _saved: Saved): Promise<Outcome<void, MediaFailure>> {
+    return fail({ code: "media.worker-away", waitedMs: 0 });
   }
 
   async connect(call: CallId, sendsTo: RtpAddress): Promise<Outcome<void, MediaFailure>> {

@@ -1,4 +1,5 @@
 import type { CallId, LegId } from "../../../kernel/ids.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { IncomingCall, LegRequest, SignallingHost, SipSignalling } from "../../boundary/sip-signalling.ts";
 import type { CallInput, CallSide } from "../../core/call/call-execution.ts";
 import type { Sdp } from "../../core/media/sdp.ts";
@@ -73,6 +74,12 @@ export class MemorySipSignalling implements SipSignalling {
   forget(call: CallId): void {
     this.#living.delete(call);
   }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  restore(_call: CallId, _saved: Saved): void {}
 
   trustSources(cidrs: readonly string[]): void {
     this.trusted = cidrs;

@@ -20,6 +20,7 @@ import type { CallId, LegId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { Anchored, DtmfPressed, MediaRelay, MediaSide } from "../../boundary/media-relay.ts";
+import type { Saved } from "../../boundary/saved.ts";
 import type { MediaAddresses, RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
 import {
@@ -298,6 +299,12 @@ export class RtpengineMediaRelay implements MediaRelay {
     for (const call of strangers) await this.release(call);
     return succeed(strangers.length);
   }
+
+  saved(_call: CallId): Saved | undefined {
+    return undefined;
+  }
+
+  restore(_call: CallId, _saved: Saved): void {}
 
   onDtmf(listener: (event: DtmfPressed) => void): void {
     this.#listeners.push(listener);
