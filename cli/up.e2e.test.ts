@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { isAlive } from "./up/lock.ts";
+import { isAlive } from "../kernel/shell/lock.ts";
 
 const LAUNCHER = join(import.meta.dirname, "tollgate.js");
 const REGION = "au";

@@ -1,8 +1,8 @@
 // Talks to a region that is up: its control plane's REST API and its POP hosts. Finds both in up.json.
 
 import { readFileSync } from "node:fs";
+import { bornAt, isAlive } from "../../kernel/shell/lock.ts";
 import { CommandEnd, EXIT } from "../exit.ts";
-import { bornAt, isAlive } from "../up/lock.ts";
 import { regionPaths } from "../up/region-paths.ts";
 import { readUpState, type UpState } from "../up/state-file.ts";
 

@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { isAlive } from "./lock.ts";
+import { isAlive } from "../../kernel/shell/lock.ts";
 import { showUpFailure, startRegion } from "./start-region.ts";
 
 const skip = spawnSync("redis-server", ["--version"]).status === 0 ? false : "redis-server is not installed";

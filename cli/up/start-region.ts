@@ -7,17 +7,17 @@ import { delimiter, join, resolve } from "node:path";
 import { developmentSipCertificate } from "../../control-plane/adapters/pki/development-ca.ts";
 import { silentLog } from "../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
+import { type AlreadyRunning, takeLock } from "../../kernel/shell/lock.ts";
+import { Supervised } from "../../kernel/shell/supervised.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { type CatalogueInvalid, showCatalogueMistakes } from "../../regions/schema/catalogue.ts";
 import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
 import { type LogEntry, parseLogLine } from "../terminal/log-line.ts";
-import { type AlreadyRunning, takeLock } from "./lock.ts";
 import { type Occupied, occupied, showOccupied } from "./ports.ts";
 import { ipv6SipPort, sipNames } from "./process-configs.ts";
 import { regionPaths, secretFileOf } from "./region-paths.ts";
 import { secretIn } from "./secrets.ts";
 import { type UpState, writeUpState } from "./state-file.ts";
-import { Supervised } from "./supervised.ts";
 import { chosenHosts, type ProcessKind, planTopology, SOCKET_NAME } from "./topology.ts";
 
 export interface StartRegionOptions {
@@ -224,7 +224,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     });
 
   const stages = [...new Set(plans.map(({ stage }) => stage))].sort((a, b) => a - b);
-  const ofStage = (stage: number) => running.filter(({ plan }) => plan.stage === stage);
+  const ofStage = (stage: number) => running.filter((_, at) => plans[at]?.stage === stage);
   let stopping: Promise<void> | undefined;
   const stopAll = async () => {
     for (const stage of stages.toReversed()) await Promise.all(ofStage(stage).map((one) => one.stop()));

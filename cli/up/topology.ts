@@ -2,6 +2,7 @@
 // be ready. Pure: the same region file and options give the same plan.
 
 import { join } from "node:path";
+import type { SupervisedPlan } from "../../kernel/shell/supervised.ts";
 import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../../regions/schema/region.ts";
 import {
   certificateLinks,
@@ -30,31 +31,11 @@ export interface Listen {
   readonly what: string;
 }
 
-export type Probe =
-  | { readonly kind: "http"; readonly url: string }
-  | { readonly kind: "pop"; readonly url: string }
-  | { readonly kind: "redis"; readonly host: string; readonly port: number; readonly passwordFile: string }
-  | { readonly kind: "rtpengine"; readonly host: string; readonly port: number }
-  | { readonly kind: "unix-socket"; readonly path: string };
-
 export type ProcessKind = "etcd" | "redis" | "control-plane" | "sip-server" | "rtpengine" | "media-worker" | "pop";
 
-export interface ProcessPlan {
-  /** As in logs and commands: "redis", "fra-01-a/pop". */
-  readonly name: string;
+export interface ProcessPlan extends SupervisedPlan {
   readonly kind: ProcessKind;
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-  /** Written before it starts, readable by us alone. */
-  readonly files: readonly { readonly path: string; readonly text: string }[];
-  readonly links: readonly { readonly path: string; readonly target: string }[];
-  readonly folders: readonly string[];
   readonly listens: readonly Listen[];
-  readonly ready: Probe;
-  readonly readyWithinMs: number;
-  /** SIGTERM, then this long, then SIGKILL. */
-  readonly stopWithinMs: number;
   /** Processes of a lower stage are ready before those of a higher one start, and are stopped after them. */
   readonly stage: number;
 }

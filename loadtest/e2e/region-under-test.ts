@@ -3,7 +3,6 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { connectRegion } from "../../cli/client/region-client.ts";
-import { isAlive } from "../../cli/up/lock.ts";
 import {
   CHECKOUT,
   type RunningRegion,
@@ -11,6 +10,7 @@ import {
   showUpFailure,
   startRegion,
 } from "../../cli/up/start-region.ts";
+import { isAlive } from "../../kernel/shell/lock.ts";
 import { eventually, Operator } from "../demo/operator.ts";
 import { OwnStall } from "../phones/own-stall.ts";
 import type { PhoneCall } from "../phones/phone-call.ts";

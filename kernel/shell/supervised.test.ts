@@ -2,16 +2,12 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { isAlive, takeLock } from "./lock.ts";
 import { LogFile } from "./log-file.ts";
-import { holderOf, occupied, showOccupied } from "./ports.ts";
-import { type Observer, Supervised } from "./supervised.ts";
-import type { ProcessPlan } from "./topology.ts";
+import { type Observer, Supervised, type SupervisedPlan } from "./supervised.ts";
 
 let folder = "";
 before(() => {
@@ -20,22 +16,19 @@ before(() => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A process that listens on a Unix socket, and does as told besides. */
-const plan = (name: string, more = "", overrides: Partial<ProcessPlan> = {}): ProcessPlan => {
+const plan = (name: string, more = "", overrides: Partial<SupervisedPlan> = {}): SupervisedPlan => {
   const path = join(folder, `${name}.sock`);
   return {
     name,
-    kind: "pop",
     command: process.execPath,
     args: ["-e", `require("node:net").createServer((s) => s.end()).listen(${JSON.stringify(path)}); ${more}`],
     env: {},
     files: [],
     links: [],
     folders: [],
-    listens: [],
     ready: { kind: "unix-socket", path },
     readyWithinMs: 10_000,
     stopWithinMs: 5_000,
-    stage: 0,
     ...overrides,
   };
 };
@@ -119,23 +112,6 @@ test("when the supervisor is killed outright, its processes go with it", async (
     while (isAlive(pid)) await new Promise((resolve) => setImmediate(resolve));
   } finally {
     supervisor.kill("SIGKILL");
-  }
-});
-
-test("a taken port is named, and so is who has it", async () => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  try {
-    const { port } = server.address() as AddressInfo;
-    const asked = { transport: "tcp", host: "127.0.0.1", port, what: "SIP" } as const;
-    const [taken] = await occupied([asked]);
-    assert.ok(taken !== undefined);
-    const said = showOccupied(taken);
-    assert.ok(said.startsWith(`127.0.0.1:${port}/tcp (SIP) is in use by process ${process.pid} (`), said);
-    // A process that has the port on every address has it on ours, too.
-    assert.equal(holderOf({ ...asked, host: "127.0.0.2" }), undefined);
-  } finally {
-    server.close();
   }
 });
 

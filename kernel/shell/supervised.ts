@@ -4,11 +4,27 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { systemRng } from "../../kernel/rng.ts";
+import { systemRng } from "../rng.ts";
 import { LogFile } from "./log-file.ts";
-import { probe } from "./probe.ts";
+import { type Probe, probe } from "./probe.ts";
 import { afterDeath } from "./restart-policy.ts";
-import type { ProcessPlan } from "./topology.ts";
+
+/** What there is to know to start one process, and to tell that it is ready. */
+export interface SupervisedPlan {
+  /** As in logs and commands: "redis", "fra-01-a/keeper". */
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Written before it starts, readable by us alone. */
+  readonly files: readonly { readonly path: string; readonly text: string }[];
+  readonly links: readonly { readonly path: string; readonly target: string }[];
+  readonly folders: readonly string[];
+  readonly ready: Probe;
+  readonly readyWithinMs: number;
+  /** SIGTERM, then this long, then SIGKILL. */
+  readonly stopWithinMs: number;
+}
 
 export type ProcessState = "starting" | "ready" | "waiting" | "stopped" | "given-up";
 
@@ -31,7 +47,7 @@ const LAST_LINES_KEPT = 24;
 const WITH_PARENT = ["--pdeathsig", "SIGKILL", "--"];
 
 export class Supervised {
-  readonly plan: ProcessPlan;
+  readonly plan: SupervisedPlan;
   readonly logPath: string;
   readonly #observer: Observer;
   readonly #log: LogFile;
@@ -46,7 +62,7 @@ export class Supervised {
   #wanted = false;
   #stayDown = false;
 
-  constructor(plan: ProcessPlan, logsFolder: string, observer: Observer) {
+  constructor(plan: SupervisedPlan, logsFolder: string, observer: Observer) {
     this.plan = plan;
     this.logPath = `${logsFolder}/${plan.name.replace("/", "-")}.log`;
     this.#observer = observer;

@@ -4,7 +4,13 @@ import { createSocket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect, type Socket } from "node:net";
-import type { Probe } from "./topology.ts";
+
+export type Probe =
+  | { readonly kind: "http"; readonly url: string }
+  | { readonly kind: "pop"; readonly url: string }
+  | { readonly kind: "redis"; readonly host: string; readonly port: number; readonly passwordFile: string }
+  | { readonly kind: "rtpengine"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix-socket"; readonly path: string };
 
 const TRY_MS_MAX = 1_000;
 

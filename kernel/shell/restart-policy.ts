@@ -1,7 +1,7 @@
 // Whether a process that died is started again, and when. Pure.
 
-import { type BackoffPolicy, backoffMs } from "../../kernel/backoff.ts";
-import type { Rng } from "../../kernel/rng.ts";
+import { type BackoffPolicy, backoffMs } from "../backoff.ts";
+import type { Rng } from "../rng.ts";
 
 export const RESTART_BACKOFF: BackoffPolicy = { firstMs: 100, factor: 2, waitMsMax: 5_000, jitter: 0.2 };
 

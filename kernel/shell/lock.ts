@@ -2,7 +2,7 @@
 // a dead one, or by a pid that was given to somebody else since, does not count.
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
+import { fail, type Outcome, succeed } from "../outcome.ts";
 
 export interface AlreadyRunning {
   readonly code: "up.already-running";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { seededRng } from "../../kernel/rng.ts";
+import { seededRng } from "../rng.ts";
 import { afterDeath, DEATHS_MAX } from "./restart-policy.ts";
 
 test("a process that keeps dying is started ever later, and in the end left alone", () => {
