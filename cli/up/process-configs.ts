@@ -2,7 +2,7 @@
 // A process validates its own; what it would refuse shows up in `topology.test.ts`, which parses them by its schema.
 
 import { join } from "node:path";
-import { rtpengineArguments as spawnArguments } from "../../pop/adapters/rtpengine/spawn-arguments.ts";
+import { rtpengineSpawn } from "../../pop/adapters/rtpengine/spawn-arguments.ts";
 import type { Pop, PopHost, Region } from "../../regions/schema/region.ts";
 import type { RegionPaths } from "./region-paths.ts";
 
@@ -106,14 +106,14 @@ export const sipServerConfig = ({ region, host, paths, ipv6 }: HostConfigPlace):
 export const rtpengineArguments = ({ region, host, root, ipv6 }: HostConfigPlace): readonly string[] => {
   const { rtpengineControl, dtmf, relayRtpFirst, relayRtpLast } = region.local.hostPorts;
   const address = host.localAddress;
-  return spawnArguments({
+  return rtpengineSpawn({
     mediaHost: address,
     ...(ipv6 ? { mediaHostV6: "::1" } : {}),
     ng: { host: address, port: rtpengineControl },
     dtmfLog: { host: address, port: dtmf },
     rtpPorts: { first: relayRtpFirst, last: relayRtpLast },
     recordingFolder: join(root, "recordings"),
-  });
+  }).args;
 };
 
 export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): object => {

@@ -7,7 +7,7 @@ import { silentLog } from "../../../kernel/log.ts";
 import type { RtpAddress } from "../../core/media/addresses.ts";
 import { RtpengineMediaRelay } from "./media-relay.ts";
 import type { NgLimits } from "./ng-client.ts";
-import { rtpengineArguments } from "./spawn-arguments.ts";
+import { rtpengineSpawn } from "./spawn-arguments.ts";
 
 export const rtpengineInstalled = (): boolean => spawnSync("rtpengine", ["--version"]).error === undefined;
 
@@ -35,7 +35,7 @@ export async function startOwnRtpengine(host: string, limits?: NgLimits): Promis
   const dtmf = { host, port: 0 };
   const relay = await RtpengineMediaRelay.open({ ng, dtmfLog: dtmf, ...(limits ? { limits } : {}) }, silentLog);
   const rtpPorts = { first: 30_000, last: 30_999 };
-  const args = rtpengineArguments({ mediaHost: host, ng, dtmfLog: relay.dtmfLog, rtpPorts });
+  const { args } = rtpengineSpawn({ mediaHost: host, ng, dtmfLog: relay.dtmfLog, rtpPorts });
   let said = "";
   let child = start();
   function start(): ChildProcess {
