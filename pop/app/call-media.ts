@@ -5,6 +5,7 @@ import type { CallId, LegId } from "../../kernel/ids.ts";
 import type { MediaRelay } from "../boundary/media-relay.ts";
 import type { MediaServer } from "../boundary/media-server.ts";
 import type { PromptStore } from "../boundary/prompt-store.ts";
+import type { Saved } from "../boundary/saved.ts";
 import type { CallEffect, CallInput, CallSide } from "../core/call/call-execution.ts";
 import type { Playing } from "../core/call/call-state.ts";
 import type { MediaFailure } from "../core/media/media-failure.ts";
@@ -33,25 +34,58 @@ export type MediaEffect = Extract<
   }
 >;
 
+/** What a call's media needs to be taken up again. Engines that know nothing of the call save nothing. */
+export interface SavedMedia {
+  readonly callerOffer: Sdp;
+  readonly relay: Saved | undefined;
+  readonly worker: Saved | undefined;
+}
+
+/** How a call hears of its media. */
+export interface MediaListener {
+  tell(input: CallInput): void;
+  /** What would be saved is not what it was; no input need follow. */
+  changed(): void;
+}
+
 export class CallMedia {
   readonly #engines: MediaEngines;
   readonly #call: CallId;
   /** The caller's last offer that was taken: where its audio goes now. */
   #offer: Sdp;
   readonly #prompts: PromptStore;
-  readonly #tell: (input: CallInput) => void;
+  readonly #listener: MediaListener;
   /** The end of the line of commands; each waits for the one before. Every engine command is bounded in time. */
   #line: Promise<void> = Promise.resolve();
   /** The play that is wanted now: one whose prompts come too late is not played any more. */
   #wanted: PlayId | undefined;
   #released = false;
+  /** The endpoint of an earlier worker, until one has taken it up or could not. */
+  #formerEndpoint: Saved | undefined;
 
-  constructor(engines: MediaEngines, call: CallId, tenant: string, offer: Sdp, tell: (input: CallInput) => void) {
+  constructor(engines: MediaEngines, call: CallId, tenant: string, offer: Sdp, listener: MediaListener) {
     this.#engines = engines;
     this.#call = call;
     this.#offer = offer;
     this.#prompts = engines.promptsOf(tenant);
-    this.#tell = tell;
+    this.#listener = listener;
+  }
+
+  saved(): SavedMedia {
+    const { relay, server } = this.#engines;
+    return {
+      callerOffer: this.#offer,
+      relay: relay.saved(this.#call),
+      worker: server.saved(this.#call) ?? this.#formerEndpoint,
+    };
+  }
+
+  /** Before anything else is asked for: relay and worker go on with what an earlier process told them. */
+  restore({ relay, worker }: SavedMedia): void {
+    if (relay !== undefined) this.#engines.relay.restore(this.#call, relay);
+    if (worker === undefined) return;
+    this.#formerEndpoint = worker;
+    this.#next(async () => void (await this.#restoreEndpoint()));
   }
 
   perform(effect: MediaEffect): void {
@@ -86,8 +120,22 @@ export class CallMedia {
 
   #next(command: () => Promise<void>): void {
     this.#line = this.#line.then(async () => {
-      if (!this.#released) await command();
+      if (this.#released) return;
+      await command();
+      this.#listener.changed();
     });
+  }
+
+  #tell(input: CallInput): void {
+    this.#listener.tell(input);
+  }
+
+  /** @returns false where there is none, or no worker has it; while the worker is away it is kept for the next try */
+  async #restoreEndpoint(): Promise<boolean> {
+    if (this.#formerEndpoint === undefined) return false;
+    const restored = await this.#engines.server.restore(this.#call, this.#formerEndpoint);
+    if (restored.ok || restored.failure.code !== "media.worker-away") this.#formerEndpoint = undefined;
+    return restored.ok;
   }
 
   #release(): void {
@@ -114,6 +162,7 @@ export class CallMedia {
   /** A worker that forgot us gives a new endpoint; the relay is told to take its audio from there. */
   async #reattach(): Promise<void> {
     const { relay, server } = this.#engines;
+    if (await this.#restoreEndpoint()) return; // where it was, so the relay need not hear of it
     const worker = await server.open(this.#call);
     if (!worker.ok) return;
     const anchored = await relay.anchor(this.#call, this.#offer, worker.value);
@@ -152,7 +201,7 @@ export class CallMedia {
     else this.#tell({ kind: "reoffer-failed", side, request, failure: answered.failure });
   }
 
-  #play({ play, prompts, repeat }: Playing): void {
+  #play({ play, prompts, repeat, fromMs }: Playing): void {
     this.#wanted = play;
     const failed = () => this.#tell({ kind: "played", play, how: "failed" });
     void Promise.all(prompts.map((prompt) => this.#prompts.resolve(prompt))).then((resolved) => {
@@ -164,8 +213,8 @@ export class CallMedia {
       }
       this.#next(async () => {
         if (this.#wanted !== play) return this.#tell({ kind: "played", play, how: "stopped" });
-        const playing = await this.#engines.server.play(this.#call, play, items, repeat);
-        if (playing.ok) return;
+        const playing = await this.#engines.server.play(this.#call, play, items, repeat, fromMs);
+        if (playing.ok) return this.#tell({ kind: "play-started", play });
         const away = playing.failure.code === "media.worker-away";
         this.#tell({ kind: "played", play, how: away ? "lost" : "failed" });
       });

@@ -13,7 +13,7 @@ import { startCall, stepCall } from "../core/call/call-machine.ts";
 import type { CallBasics, CallState } from "../core/call/call-state.ts";
 import type { CallStep } from "../core/call/call-step.ts";
 import type { CallEvent, ContactRecord } from "../core/call/contact-record.ts";
-import type { CallMedia } from "./call-media.ts";
+import type { CallMedia, MediaListener } from "./call-media.ts";
 import { type CallJournal, note } from "./journal.ts";
 
 export interface RunnerWorld {
@@ -64,12 +64,12 @@ export class CallRunner {
     context: CallContext,
     basics: CallBasics,
     journal: CallJournal,
-    media: (tell: (input: CallInput) => void) => CallMedia,
+    media: (listener: MediaListener) => CallMedia,
   ) {
     this.#world = world;
     this.#context = context;
     this.#journal = journal;
-    this.#media = media((input) => this.handle(input));
+    this.#media = media({ tell: (input) => this.handle(input), changed: () => this.#mediaChanged() });
     const first = startCall(context, basics);
     this.#state = first.state;
     this.#take(first);
@@ -91,6 +91,10 @@ export class CallRunner {
   /** Resolves when media was released. */
   settled(): Promise<void> {
     return this.#media.settled();
+  }
+
+  #mediaChanged(): void {
+    if (this.#state.phase.name !== "ended") this.#checkpoint();
   }
 
   #drain(): void {

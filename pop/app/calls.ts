@@ -195,7 +195,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       this.#contextOf(table, routed),
       basics,
       journal,
-      (tell) => new CallMedia(this.#world.media, incoming.call, routed.tenant.id, offer, tell),
+      (listener) => new CallMedia(this.#world.media, incoming.call, routed.tenant.id, offer, listener),
     );
     if (runner.state.phase.name !== "ended") this.#runners.set(incoming.call, runner);
   }

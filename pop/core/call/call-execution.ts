@@ -75,11 +75,15 @@ export type CallInput =
   | { readonly kind: "dtmf"; readonly side: CallSide; readonly digit: string }
   /** "lost": the worker went away in the middle of it, or was not there to begin it. */
   | { readonly kind: "played"; readonly play: PlayId; readonly how: "finished" | "stopped" | "failed" | "lost" }
+  /** The worker has it, and plays from where it was told. */
+  | { readonly kind: "play-started"; readonly play: PlayId }
   // the region, time, people
   | { readonly kind: "directed"; readonly directive: RoutingDirective }
   | { readonly kind: "timer"; readonly timer: CallTimer }
   | { readonly kind: "hang-up-command"; readonly code: "operator.hung-up" | "pop.drained" }
-  /** The dialogs are gone: the SIP server went away, or our process did and this is the next one. */
+  /** The process that had the call died `outageMs` ago: this one has its state, and an engine may have missed what was asked of it. */
+  | { readonly kind: "resumed"; readonly outageMs: number; readonly epoch: number }
+  /** The dialogs are gone: the SIP server went away, or our process did and could not take them up again. */
   | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" };
 
 export type CallEffect =
@@ -109,6 +113,7 @@ export type CallEffect =
   | { readonly kind: "park"; readonly leg: LegId }
   | { readonly kind: "reattach-worker" }
   | { readonly kind: "reoffer"; readonly side: CallSide; readonly request: string; readonly sdp: Sdp }
+  /** From `playing.fromMs` on. One that plays already under that name goes on as it is. */
   | { readonly kind: "play"; readonly playing: Playing }
   | { readonly kind: "stop-playing" }
   | { readonly kind: "release-media" }

@@ -151,6 +151,82 @@ test("a media worker that comes back is told again what plays, but not into a co
   assert.match(story([...RINGING, "leg 1 answers", "worker back"]), /worker back -> \n$/);
 });
 
+test("every phase, taken up by the next process, says its wishes again and nothing else", () => {
+  const table = (
+    [
+      ["anchoring", []],
+      ["answering", ["anchored"]],
+      ["in the menu's prompt", ["anchored", "acked", "welcome plays"]],
+      ["in the menu's prompt, the worker has not answered", ["anchored", "acked"]],
+      ["waiting for a key", ["anchored", "acked", "welcome plays", "welcome ends"]],
+      ["joining the queue", ["anchored", "acked", "presses 1", "music plays"]],
+      ["in queue", [...IN_QUEUE, "music plays"]],
+      ["the worker is away", [...IN_QUEUE, "music plays", "music lost"]],
+      ["a leg is prepared", [...IN_QUEUE, "music plays", "offer 1"]],
+      ["a leg rings", [...RINGING, "music plays"]],
+      ["a second leg rings", [...RINGING, "leg 1 busy", "offer 2", "leg 2 offer ready", "music plays"]],
+      ["being joined", [...RINGING, "music plays", "leg 1 answers"]],
+      ["talking", TALKING],
+      ["after a transfer rang in vain", ["anchored", "acked", "presses 9", "leg 1 offer ready"]],
+      ["ended", [...TALKING, "caller hangs up"]],
+    ] as const
+  ).map(
+    ([phase, said]) =>
+      `${phase}: ${rehearse([...said, "resumed"])
+        .lines.at(-1)
+        ?.replace("resumed -> ", "")}`,
+  );
+  assert.equal(
+    `\n${table.join("\n")}\n`,
+    `
+anchoring: anchor
+answering: answer
+in the menu's prompt: play acme/welcome from 700
+in the menu's prompt, the worker has not answered: play acme/welcome
+waiting for a key: 
+joining the queue: play music/default forever from 700
+in queue: play music/default forever from 700
+the worker is away: play music/default forever from 1000
+a leg is prepared: play music/default forever from 1700, offer-leg c1.1
+a leg rings: play music/default forever from 700, invite c1.1
+a second leg rings: park c1.1, play music/default forever from 700, invite c1.2
+being joined: bridge c1.1
+talking: 
+after a transfer rang in vain: play music/default forever, invite c1.1
+ended: 
+`,
+  );
+});
+
+test("being taken up is told and noted, once each time; the state is otherwise as it was", () => {
+  const before = rehearse(RINGING);
+  const after = rehearse([...RINGING, "resumed", "resumed"]);
+  const told = after.effects.flatMap((effect) => (effect.kind === "tell" ? [effect.event] : [])).slice(-2);
+  assert.deepEqual(
+    told.map(({ name, fields }) => [name, fields]),
+    [
+      ["call.taken-over", { epoch: "2", outageMs: "300" }],
+      ["call.taken-over", { epoch: "2", outageMs: "300" }],
+    ],
+  );
+  assert.deepEqual({ ...after.state, eventCount: 0 }, { ...before.state, eventCount: 0 });
+});
+
+test("a leg that could not be joined after all: the music goes on where it stood when the host died", () => {
+  const said = [...RINGING, "music plays", "leg 1 answers", "resumed", "leg 1 bridge fails"];
+  assert.match(
+    story(said),
+    /fails -> hang-up c1.1 media.no-such-leg, park c1.1, play music\/default forever from 1700, report o1 unreachable\n$/,
+  );
+});
+
+test("a prompt that was cut off by its worker goes on from there, not from its start", () => {
+  assert.match(
+    story([...IN_QUEUE, "music plays", "place 1", "music lost", "worker back"]),
+    /worker back -> reattach-worker, play music\/default forever from 2000\n$/,
+  );
+});
+
 const anyStory = fc.array(fc.constantFrom(...Object.keys(SAID)), { maxLength: 40 });
 /** Most random stories die at once: these get somewhere first. */
 const anyLongStory = fc

@@ -6,7 +6,9 @@
 //   (b) a leg we asked to invite is, in the end, cancelled, hung up, or reported as failed or hung up by itself;
 //   (c) an offer of the region is, in the end, reported failed, or accepted and then released;
 //   (d) a contact that was put into a queue is cancelled there, unless an agent took it or the region refused it;
-//   (e) media is released when the call ends.
+//   (e) media is released when the call ends;
+//   (f) "resumed" says again what the present state wishes of others, and changes nothing else: it may come at any moment,
+//       and as often as hosts die.
 
 import { asId, type LegId } from "../../../kernel/ids.ts";
 import { impossible } from "../../../kernel/step.ts";
@@ -18,7 +20,17 @@ import { type MediaAddresses, showAddress } from "../media/addresses.ts";
 import type { Sdp } from "../media/sdp.ts";
 import { dropFarLeg, endCall, ended, hangUpAndEnd, offerGone, type PlacedLeg } from "./call-end.ts";
 import type { CallContext, CallInput, CallTimer } from "./call-execution.ts";
-import type { CallBasics, CallPhase, CallState, FarLeg, Party, Running } from "./call-state.ts";
+import {
+  type CallBasics,
+  type CallPhase,
+  type CallState,
+  type FarLeg,
+  type Invited,
+  type Party,
+  type Playing,
+  positionMs,
+  type Running,
+} from "./call-state.ts";
 import type { CallStep } from "./call-step.ts";
 import type { EndedBy } from "./contact-record.ts";
 import type { RoutingDirective } from "./contact-routing.ts";
@@ -97,6 +109,9 @@ function anchoring(turn: Turn, input: CallInput): void {
       return endCall(turn, "system", input.code);
     case "signalling-lost":
       return endCall(turn, "system", input.code);
+    case "resumed":
+      takenOver(turn, input);
+      return turn.do({ kind: "anchor" });
     default:
       return; // nothing else can be about a call that is not answered
   }
@@ -134,6 +149,9 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
       return endCall(turn, "system", input.code);
+    case "resumed":
+      takenOver(turn, input);
+      return turn.do({ kind: "answer", sdp: phase.callerSdp });
     default:
       return;
   }
@@ -161,6 +179,9 @@ function running(turn: Turn, run: Running, input: CallInput): void {
   switch (input.kind) {
     case "played":
       return played(turn, run, input);
+    case "play-started":
+      if (run.playing?.play === input.play) turn.run({ playing: { ...run.playing, sinceUnixMs: turn.now } });
+      return;
     case "dtmf":
       if (input.side !== "caller" || run.far.name === "talking") return; // between the two of them
       return feedFlow(turn, { kind: "digit", digit: input.digit });
@@ -196,12 +217,15 @@ function running(turn: Turn, run: Running, input: CallInput): void {
       if (run.far.name === "talking" || run.far.name === "joining") return;
       turn.stop("call.worker");
       turn.do({ kind: "reattach-worker" });
-      if (run.playing !== undefined) turn.do({ kind: "play", playing: run.playing });
+      if (run.playing !== undefined) playFrom(turn, run.playing, positionMs(run.playing, turn.now));
       return;
     case "hang-up-command":
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
       return endCall(turn, "system", input.code);
+    case "resumed":
+      takenOver(turn, input);
+      return resume(turn, run, turn.now - input.outageMs);
     case "caller-acked":
     case "anchored":
     case "anchor-failed":
@@ -215,6 +239,7 @@ function running(turn: Turn, run: Running, input: CallInput): void {
 function played(turn: Turn, run: Running, { play, how }: Extract<CallInput, { kind: "played" }>): void {
   const wanted = run.playing?.play === play;
   if (how === "lost" && wanted) {
+    if (run.playing !== undefined) turn.run({ playing: standing(run.playing, positionMs(run.playing, turn.now)) });
     turn.note("media", "media worker away", `waiting ${WORKER_WAIT_MS} ms for it`);
     return turn.start("call.worker", WORKER_WAIT_MS);
   }
@@ -226,6 +251,41 @@ function workerStaysAway(turn: Turn, { playing }: Running): void {
   if (playing === undefined) return;
   turn.run({ playing: undefined });
   feedFlow(turn, { kind: "played", play: playing.play, how: "failed" });
+}
+
+const standing = (playing: Playing, fromMs: number): Playing => ({ ...playing, fromMs, sinceUnixMs: undefined });
+
+function playFrom(turn: Turn, from: Playing, fromMs: number): void {
+  const playing = standing(from, fromMs);
+  turn.run({ playing });
+  turn.do({ kind: "play", playing });
+}
+
+// ---- taken up again by the next process (f)
+
+function takenOver(turn: Turn, { outageMs, epoch }: Extract<CallInput, { kind: "resumed" }>): void {
+  turn.note("call", "taken over", `epoch ${epoch}, ${outageMs} ms after the former process was last heard of`);
+  turn.tell("call.taken-over", { epoch: String(epoch), outageMs: String(outageMs) });
+}
+
+/**
+ * The region hears of place and offer when its stream is up (`held`), running timers are the shell's: what is left is the
+ * relay, the worker and the SIP server, each of which may have missed the last thing asked of it.
+ */
+function resume(turn: Turn, run: Running, diedAtUnixMs: UnixMs): void {
+  const { far, playing } = run;
+  if (far.name === "talking") return;
+  turn.stop("call.worker");
+  const beforeLast = far.name === "none" ? run.legCount : run.legCount - 1;
+  if (beforeLast > 0) turn.do({ kind: "park", leg: legOf(turn, beforeLast) });
+  if (far.name === "joining") {
+    // The worker is silent until both talk; should they not, farFailed plays on from here.
+    if (playing !== undefined) turn.run({ playing: standing(playing, positionMs(playing, diedAtUnixMs)) });
+    return turn.do({ kind: "bridge", leg: far.leg, answer: far.answer });
+  }
+  if (playing !== undefined) playFrom(turn, playing, positionMs(playing, diedAtUnixMs));
+  if (far.name === "preparing") turn.do({ kind: "offer-leg", leg: far.leg });
+  if (far.name === "ringing") invite(turn, far);
 }
 
 function timerFired(turn: Turn, run: Running, timer: CallTimer): void {
@@ -302,9 +362,16 @@ function directed(turn: Turn, run: Running, directive: RoutingDirective): void {
 // ---- the leg that we place ----
 
 function placeLeg(turn: Turn, run: Running, party: Party): void {
-  const leg = asId<"leg">(`${turn.state.basics.id}.${run.legCount + 1}`);
+  const leg = legOf(turn, run.legCount + 1);
   turn.run({ legCount: run.legCount + 1, far: { name: "preparing", leg, party, sinceUnixMs: turn.now } });
   turn.do({ kind: "offer-leg", leg });
+}
+
+const legOf = (turn: Turn, count: number): LegId => asId<"leg">(`${turn.state.basics.id}.${count}`);
+
+function invite(turn: Turn, { leg, party, farSdp }: Pick<Invited, "leg" | "party" | "farSdp">): void {
+  const { callingNumber } = turn.state.basics;
+  turn.do({ kind: "invite", leg, uri: party.uri, sdp: farSdp, callingNumber });
 }
 
 type FarLegInput = Extract<CallInput, { readonly leg: LegId }>;
@@ -317,13 +384,7 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
     case "leg-offer-ready":
       if (far.name !== "preparing") return;
       turn.run({ far: { ...far, name: "ringing", farSdp: input.sdp } });
-      turn.do({
-        kind: "invite",
-        leg: far.leg,
-        uri: far.party.uri,
-        sdp: input.sdp,
-        callingNumber: turn.state.basics.callingNumber,
-      });
+      invite(turn, { leg: far.leg, party: far.party, farSdp: input.sdp });
       return turn.start("call.ring", far.party.ringTimeoutMs);
     case "leg-offer-failed":
       if (far.name !== "preparing") return;
@@ -334,7 +395,7 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
     case "leg-answered":
       if (far.name !== "ringing") return;
       turn.stop("call.ring");
-      turn.run({ far: { ...far, name: "joining" } });
+      turn.run({ far: { ...far, name: "joining", answer: input.sdp } });
       return turn.do({ kind: "bridge", leg: far.leg, answer: input.sdp });
     case "leg-failed":
       if (far.name !== "ringing") return;
@@ -403,6 +464,10 @@ function farFailed(turn: Turn, far: PlacedLeg, { failure, sipStatus, code }: Far
   const why = sipStatus > 0 ? `${code}, ${sipStatus}` : code;
   turn.note(far.party.kind === "agent" ? "queue" : "call", `${showParty(far.party)}: ${failure}`, why);
   if (far.party.kind === "agent") {
+    // What stood still while they were being joined goes on: the flow is in its queue all the time, and says nothing of it.
+    const playing = turn.runningOrNone()?.playing;
+    if (far.name === "joining" && playing !== undefined && playing.sinceUnixMs === undefined)
+      turn.do({ kind: "play", playing });
     const { offerId } = far.party;
     turn.tell("agent.not-reached", { ...whoIs(far.party), failure, sipStatus: String(sipStatus) });
     return turn.report({ kind: "offer-failed", offerId, contactId: turn.state.basics.id, failure, sipStatus });
@@ -452,8 +517,9 @@ function flowEffect(turn: Turn, effect: FlowEffect, endedBy: EndedBy): void {
   switch (effect.kind) {
     case "play": {
       const { play, prompts, repeat } = effect;
-      turn.run({ playing: { play, prompts, repeat } });
-      return turn.do({ kind: "play", playing: { play, prompts, repeat } });
+      const playing: Playing = { play, prompts, repeat, fromMs: 0, sinceUnixMs: undefined };
+      turn.run({ playing });
+      return turn.do({ kind: "play", playing });
     }
     case "stop-playing":
       turn.run({ playing: undefined });

@@ -133,6 +133,11 @@ export const SAID: Readonly<Record<string, CallInput>> = {
   "welcome lost": { kind: "played", play: asId<"play">("flow-1"), how: "lost" },
   "music lost": { kind: "played", play: asId<"play">("flow-2"), how: "lost" },
   "worker back": { kind: "worker-back" },
+  "welcome ends": { kind: "played", play: asId<"play">("flow-1"), how: "finished" },
+  "welcome plays": { kind: "play-started", play: asId<"play">("flow-1") },
+  "music plays": { kind: "play-started", play: asId<"play">("flow-2") },
+  /** By a process that took 300 ms to be there. */
+  resumed: { kind: "resumed", outageMs: 300, epoch: 2 },
   "caller re-offers": { kind: "reoffered", side: "caller", request: "1", sdp: "HOLD" },
   "caller asks for an offer": { kind: "reoffered", side: "caller", request: "2", sdp: undefined },
   "re-offer answered": { kind: "reoffer-answered", side: "caller", request: "1", sdp: "HELD" },
@@ -172,7 +177,7 @@ export function showEffect(effect: CallEffect): string | undefined {
       return `report ${report.kind}${"offerId" in report ? ` ${report.offerId}` : ""}`;
     }
     case "play":
-      return `play ${effect.playing.prompts.map((prompt) => (prompt.kind === "file" ? prompt.name : "text")).join("+")}${effect.playing.repeat === "forever" ? " forever" : ""}`;
+      return `play ${effect.playing.prompts.map((prompt) => (prompt.kind === "file" ? prompt.name : "text")).join("+")}${effect.playing.repeat === "forever" ? " forever" : ""}${effect.playing.fromMs > 0 ? ` from ${effect.playing.fromMs}` : ""}`;
     case "reject":
       return `reject ${effect.status} ${effect.code}`;
     case "hang-up":

@@ -66,7 +66,15 @@ export interface Playing {
   readonly play: PlayId;
   readonly prompts: readonly Prompt[];
   readonly repeat: "once" | "forever";
+  /** Where in the prompts it was last begun; counted on through every pass of what is repeated. */
+  readonly fromMs: number;
+  /** When the worker began there; undefined while it has not said so, or has gone away: then it stands at `fromMs`. */
+  readonly sinceUnixMs: UnixMs | undefined;
 }
+
+/** How far a play is at a moment. A wall clock that went back makes it no shorter than where it was begun. */
+export const positionMs = ({ fromMs, sinceUnixMs }: Playing, atUnixMs: UnixMs): number =>
+  sinceUnixMs === undefined ? fromMs : fromMs + Math.max(0, atUnixMs - sinceUnixMs);
 
 export type QueuePlace =
   | { readonly name: "none" }
@@ -88,7 +96,7 @@ export type FarLeg =
   | { readonly name: "preparing"; readonly leg: LegId; readonly party: Party; readonly sinceUnixMs: UnixMs }
   | ({ readonly name: "ringing"; readonly sinceUnixMs: UnixMs } & Invited)
   /** Answered; the relay is joining both sides. */
-  | ({ readonly name: "joining"; readonly sinceUnixMs: UnixMs } & Invited)
+  | ({ readonly name: "joining"; readonly sinceUnixMs: UnixMs; readonly answer: Sdp } & Invited)
   | ({ readonly name: "talking" } & Invited);
 
 export interface Invited {
