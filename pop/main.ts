@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { systemAlarm } from "../kernel/alarm.ts";
 import { asId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
-import { type RunningProcess, runProcess } from "../kernel/shell/process.ts";
+import type { Ownership } from "../kernel/ownership.ts";
+import { EXIT, type RunningProcess, runProcess } from "../kernel/shell/process.ts";
 import { readSecretFile } from "../kernel/shell/secret-file.ts";
 import { systemClock } from "../kernel/time.ts";
 import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
@@ -14,7 +15,6 @@ import { DiskSnapshotStore } from "./adapters/disk/snapshot-store.ts";
 import { DrachtioSignalling } from "./adapters/drachtio/drachtio-signalling.ts";
 import { MediaWorkerServer } from "./adapters/media-worker/media-server.ts";
 import { FilePromptStore } from "./adapters/prompts/prompt-store.ts";
-import { RedisCallStore } from "./adapters/redis/call-store.ts";
 import { GrpcContactRouting } from "./adapters/region-link-grpc/contact-routing.ts";
 import { GrpcEventPublisher } from "./adapters/region-link-grpc/event-publisher.ts";
 import { RegionChannel } from "./adapters/region-link-grpc/region-channel.ts";
@@ -24,11 +24,12 @@ import { PopMetrics } from "./adapters/telemetry/pop-metrics.ts";
 import { type CallCount, Calls } from "./app/calls.ts";
 import { PartHealth } from "./app/part-health.ts";
 import { tenantPrompts } from "./app/tenant-prompts.ts";
+import { RedisCheckpointStore } from "./checkpoint/adapters/redis/checkpoint-store.ts";
 import { PopConfig } from "./config/pop-config.ts";
 
 const SOFTWARE_VERSION = "0.1.0";
 
-async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
+async function start(config: PopConfig, log: Log, ownership: Ownership): Promise<RunningProcess> {
   const { regionId, popId, hostId, limits, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
@@ -51,7 +52,15 @@ async function start(config: PopConfig, log: Log): Promise<RunningProcess> {
   const spool = join(dataDir, "spool");
   const events = await EventSpool.open({ dir: spool, publisher, log, bytesMax: limits.spoolBytesMax });
 
-  const store = new RedisCallStore({ hostId: asId<"pop-host">(hostId), ...config.redis, log });
+  const store = new RedisCheckpointStore({
+    service: hostId,
+    book: "calls",
+    epoch: ownership.epoch,
+    ...config.redis,
+    log,
+    // Another serves: to stop in order would hang up calls that are its own now.
+    onSuperseded: () => process.exit(EXIT.failed),
+  });
   const secret = readSecretFile("sip.secretFile", config.sip.secretFile);
   const signalling = new DrachtioSignalling(
     { host: config.sip.host, port: config.sip.port, secret, server: config.sip.server },

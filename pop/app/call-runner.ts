@@ -5,9 +5,9 @@ import type { CallId } from "../../kernel/ids.ts";
 import { Inbox } from "../../kernel/inbox.ts";
 import type { Log } from "../../kernel/log.ts";
 import { type Clock, TimerTable } from "../../kernel/time.ts";
-import type { CallStore } from "../boundary/call-store.ts";
 import type { ContactRouting } from "../boundary/contact-routing.ts";
 import type { SipSignalling } from "../boundary/sip-signalling.ts";
+import type { CheckpointStore } from "../checkpoint/boundary/checkpoint-store.ts";
 import type { CallContext, CallEffect, CallInput, CallTimer } from "../core/call/call-execution.ts";
 import { startCall, stepCall } from "../core/call/call-machine.ts";
 import type { CallBasics, CallState } from "../core/call/call-state.ts";
@@ -22,7 +22,7 @@ export interface RunnerWorld {
   readonly log: Log;
   readonly signalling: SipSignalling;
   readonly routing: ContactRouting;
-  readonly store: CallStore;
+  readonly store: CheckpointStore;
   tell(event: CallEvent): void;
   ended(call: CallId, record: ContactRecord): void;
 }
@@ -185,10 +185,15 @@ export class CallRunner {
   }
 
   #checkpoint(): void {
-    const { clock, store } = this.#world;
+    this.#world.store.save(this.#state.basics.id, this.#text);
+  }
+
+  /** Of the state as it is when it is written. */
+  readonly #text = (): string => {
+    const { clock } = this.#world;
     const offset = clock.unixMs() - clock.nowMs();
     const deadlinesUnixMs = Object.fromEntries(this.#timers.entries().map(([name, at]) => [name, at + offset]));
     const checkpoint: CallCheckpoint = { v: 1, state: this.#state, deadlinesUnixMs };
-    store.save(this.#state.basics.id, JSON.stringify(checkpoint));
-  }
+    return JSON.stringify(checkpoint);
+  };
 }

@@ -129,10 +129,11 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     const { store, log, events, clock, routing, setAlarm } = this.#world;
     const loaded = await store.load();
     if (!loaded.ok) {
-      if (!this.#finishing) setAlarm(CLOSE_LOST_AGAIN_MS, () => void this.closeLost());
+      if (!this.#finishing && loaded.failure.code === "store.away")
+        setAlarm(CLOSE_LOST_AGAIN_MS, () => void this.closeLost());
       return 0;
     }
-    const lost = [...loaded.value].filter(([call]) => !this.#runners.has(call));
+    const lost = [...loaded.value].filter(([field]) => !this.#runners.has(asId<"call">(field)));
     for (const [call, text] of lost) {
       store.remove(call);
       const state = readCheckpoint(text);

@@ -1,17 +1,17 @@
 // Which parts are there. Asked now and then, off the call path; told to /readyz and to the metrics.
 
-import type { CallStore } from "../boundary/call-store.ts";
 import type { ContactRouting } from "../boundary/contact-routing.ts";
 import type { MediaRelay } from "../boundary/media-relay.ts";
 import type { MediaServer } from "../boundary/media-server.ts";
 import type { RegionLink } from "../boundary/region-link.ts";
 import type { SipSignalling } from "../boundary/sip-signalling.ts";
+import type { CheckpointStore } from "../checkpoint/boundary/checkpoint-store.ts";
 import type { Calls } from "./calls.ts";
 
 export interface Parts {
   readonly relay: MediaRelay;
   readonly server: MediaServer;
-  readonly store: CallStore;
+  readonly store: CheckpointStore;
   readonly signalling: SipSignalling;
   readonly link: RegionLink;
   readonly routing: ContactRouting;

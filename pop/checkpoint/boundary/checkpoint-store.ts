@@ -25,11 +25,13 @@ export interface CheckpointStore {
   remove(field: string): void;
   /**
    * Calls back once the newest of `field` is written, at the latest after `waitMsMax`; at once, and synchronously, where
-   * there is nothing to wait for or the store is away. For messages that oblige a peer: what it then believes, we must still know after our death.
+   * there is nothing to wait for, the store is away, or it has let somebody wait that long and has not answered since.
+   * Never in a process that is superseded. For messages that oblige a peer: what it then believes, we must still know
+   * after our death.
    */
   committed(field: string, then: () => void): void;
-  /** Everything saved for this service, by whichever owner. @fails store.away */
-  load(): Promise<Outcome<ReadonlyMap<string, string>, StoreAway>>;
+  /** Everything saved for this service, by whichever owner; from then on older owners are refused. @fails store.away, store.superseded */
+  load(): Promise<Outcome<ReadonlyMap<string, string>, StoreAway | Superseded>>;
   /** Resolves when all that was asked before is written. @fails store.away, store.superseded */
   flush(): Promise<Outcome<void, StoreAway | Superseded>>;
   health(): Outcome<void, StoreAway | Superseded>;

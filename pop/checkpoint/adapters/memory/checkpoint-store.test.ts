@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SimWorld } from "../../../../kernel/sim/world.ts";
+import { checkpointStoreContract } from "../../boundary/checkpoint-store.contract.ts";
+import { MemoryCheckpointStore, memoryBook } from "./checkpoint-store.ts";
+
+checkpointStoreContract("memory", async () => {
+  const book = memoryBook();
+  let first: MemoryCheckpointStore | undefined;
+  return {
+    async open(epoch) {
+      const store = new MemoryCheckpointStore({ book, epoch });
+      first ??= store;
+      return store;
+    },
+    async goAway() {
+      first?.away();
+    },
+    async comeBackEmpty() {
+      first?.back(true);
+    },
+    async close() {},
+  };
+});
+
+/** A store in simulated time: a group takes 2 ms. */
+function timed() {
+  const world = new SimWorld(1);
+  const setAlarm = (afterMs: number, run: () => void) => {
+    let isOff = false;
+    world.after(afterMs, () => {
+      if (!isOff) run();
+    });
+    return {
+      cancel: () => {
+        isOff = true;
+      },
+    };
+  };
+  const store = new MemoryCheckpointStore({ time: { clock: world, setAlarm, answerMs: 2 } });
+  return { world, store };
+}
+
+test("a text is made once per group, when the group leaves, and the first leaves at once", () => {
+  const { world, store } = timed();
+  let made = 0;
+  const text = () => `text ${++made}`;
+  for (let at = 0; at < 3; at++) store.save("a", text);
+  assert.equal(made, 0);
+  world.runFor(2);
+  assert.deepEqual([made, store.written.get("a")], [1, "text 1"]);
+});
+
+test("what changes while a group is on its way goes with the next, 5 ms after the beginning of the first", () => {
+  const { world, store } = timed();
+  const done: string[] = [];
+  store.save("a", () => "one");
+  world.runFor(1);
+  store.committed("a", () => done.push(`first at ${world.nowMs()}`));
+  store.save("a", () => "two");
+  store.committed("a", () => done.push(`second at ${world.nowMs()}`));
+  store.save("b", () => "one");
+  world.runFor(10);
+  assert.deepEqual(done, ["first at 2", "second at 7"]);
+  assert.deepEqual(Object.fromEntries(store.written), { a: "two", b: "one" });
+});
+
+test("a store that hangs holds back for 50 ms, once: nobody waits for it until it has answered", () => {
+  const { world, store } = timed();
+  const done: string[] = [];
+  const commit = (field: string) => {
+    store.save(field, () => "text");
+    store.committed(field, () => done.push(`${field} at ${world.nowMs()}`));
+  };
+  store.hang();
+  commit("a");
+  world.runFor(10);
+  commit("b");
+  world.runFor(90);
+  commit("c");
+  assert.deepEqual(done, ["a at 50", "b at 60", "c at 100"]);
+  store.goOn();
+  world.runFor(20);
+  commit("d");
+  assert.equal(done.length, 3);
+  world.runFor(20);
+  assert.deepEqual(done.slice(3), ["d at 122"]);
+  assert.equal(store.written.size, 4);
+});
+
+test("a store that goes away in the middle lets everybody go at once", () => {
+  const { world, store } = timed();
+  let isBack = false;
+  store.save("a", () => "one");
+  world.runFor(1);
+  store.committed("a", () => {
+    isBack = true;
+  });
+  store.away();
+  assert.ok(isBack);
+  world.runFor(10);
+  assert.equal(store.written.size, 0);
+  store.back();
+  world.runFor(10);
+  assert.equal(store.written.get("a"), "one");
+});
