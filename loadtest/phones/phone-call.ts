@@ -5,7 +5,7 @@ import { NamedTimers } from "../../pop/sip-server/app/shell/timer-wheel.ts";
 import type { ServerTransaction } from "../../pop/sip-server/app/transactions/server-transaction.ts";
 import * as acceptedInvite from "../../pop/sip-server/core/dialog/accepted-invite.ts";
 import { confirmed, type Dialog, dialogOfUac, dialogOfUas, received } from "../../pop/sip-server/core/dialog/dialog.ts";
-import type { Flow } from "../../pop/sip-server/core/flow.ts";
+import { defaultPort, type Flow } from "../../pop/sip-server/core/flow.ts";
 import { cancelFor, responseTo } from "../../pop/sip-server/core/message/build.ts";
 import {
   header,
@@ -20,7 +20,7 @@ import { parseUri } from "../../pop/sip-server/core/message/uri.ts";
 import type { Listening } from "../rtp-probe/listening.ts";
 import type { RtpProbe } from "../rtp-probe/rtp-probe.ts";
 import { Moments } from "./moments.ts";
-import { contactOf, type FirstInvite, firstInvite, type PhoneAddress, token, within } from "./request.ts";
+import { ALLOWED, contactOf, type FirstInvite, firstInvite, type PhoneAddress, token, within } from "./request.ts";
 import type { SipEndpoint } from "./sip-endpoint.ts";
 import type { WhenCalled } from "./when-called.ts";
 
@@ -30,7 +30,7 @@ export type CallMoment = "ringing" | "answered" | "confirmed" | "ended";
 export interface CallEnd {
   readonly by: "us" | "them" | "nobody";
   readonly how: "bye" | "cancel" | "refused" | "timeout";
-  /** Of the refusal; 0 when there was none. */
+  /** Of the refusal, or of the answer to our BYE; 0 when there was none. */
   readonly status: number;
   /** The Reason header of a BYE, CANCEL or refusal, as it came. */
   readonly reason: string;
@@ -45,7 +45,7 @@ export interface HistoryLine {
   readonly summary: string;
 }
 
-const ALLOW = header("Allow", "allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE");
+const ALLOW = header("Allow", "allow", ALLOWED);
 const SDP_TYPE = header("Content-Type", "content-type", "application/sdp");
 
 export class PhoneCall {
@@ -90,7 +90,7 @@ export class PhoneCall {
       this.invite = firstInvite(at, call.invite);
       const uri = parseUri(call.invite.uri);
       if (uri === undefined) throw new Error(`not a SIP URI: ${call.invite.uri}`);
-      this.#flow = endpoint.flowTo(uri.host, uri.port ?? 5060);
+      this.#flow = endpoint.flowTo(uri.host, uri.port ?? defaultPort(endpoint.transport));
       this.#toneHz = call.toneHz;
       this.#localTag = this.invite.fromTag;
     } else {
@@ -203,7 +203,7 @@ export class PhoneCall {
   reinvite(direction: Direction): Promise<{ readonly status: number; readonly sdp: string }> {
     const dialog = this.#dialog;
     if (dialog === undefined) throw new Error("no dialog to re-INVITE in");
-    const sequence = ++this.#sequence;
+    const sequence = this.#nextSequence();
     const request = within(dialog, this.#at, "INVITE", sequence, this.probe.offer(direction));
     return new Promise((resolve, reject) => {
       this.#endpoint.startClient(request, this.#flow, {
@@ -218,6 +218,36 @@ export class PhoneCall {
         onFailed: (because) => reject(new Error(`re-INVITE: ${because}`)),
       });
     });
+  }
+
+  /**
+   * A request in the dialog that changes no media: REFER, UPDATE without a session, OPTIONS, INFO.
+   * Resolves with the final answer. @throws Error when none came in the transaction's time
+   */
+  request(
+    method: string,
+    headers: Readonly<Record<string, string>> = {},
+    body = "",
+  ): Promise<{ readonly status: number; readonly afterMs: number }> {
+    const dialog = this.#dialog;
+    if (dialog === undefined) throw new Error(`no dialog for ${method}`);
+    const extra = Object.entries(headers).map(([name, value]) => header(name, name.toLowerCase(), value));
+    const request = within(dialog, this.#at, method, this.#nextSequence(), body, extra);
+    const sentAtMs = performance.now();
+    return new Promise((resolve, reject) => {
+      this.#endpoint.startClient(request, this.#flow, {
+        onResponse: (response) => {
+          if (!isProvisional(response)) resolve({ status: response.status, afterMs: performance.now() - sentAtMs });
+        },
+        onFailed: (because) => reject(new Error(`${method}: ${because}`)),
+      });
+    });
+  }
+
+  /** Of our own requests in the dialog; a called phone has sent none before. */
+  #nextSequence(): number {
+    if (this.role === "called") this.#sequence = Math.max(this.#sequence, this.#dialog?.localSeq ?? 0);
+    return ++this.#sequence;
   }
 
   /** No timers, no packets from now on; the probe keeps what it heard. */
@@ -338,6 +368,13 @@ export class PhoneCall {
     this.#perform(first.effects);
   }
 
+  /** Sends what the moment before did not send, or nothing any more. */
+  speak(hz: number | undefined): void {
+    if (this.#end !== undefined) return;
+    if (hz === undefined) this.probe.mute();
+    else this.probe.tone(hz);
+  }
+
   #onTimer(name: string): void {
     this.#acceptedStep({ kind: "timer", timer: name as acceptedInvite.AcceptedInviteTimer });
   }
@@ -366,15 +403,13 @@ export class PhoneCall {
   #bye(): void {
     const dialog = this.#dialog;
     if (dialog === undefined) return;
-    if (this.role === "called") this.#sequence = Math.max(this.#sequence, dialog.localSeq);
-    const request = within(dialog, this.#at, "BYE", ++this.#sequence);
-    const done = () => this.#finish(ended("us", "bye"));
+    const request = within(dialog, this.#at, "BYE", this.#nextSequence());
     this.probe.mute();
     this.#endpoint.startClient(request, this.#flow, {
       onResponse: (response) => {
-        if (!isProvisional(response)) done();
+        if (!isProvisional(response)) this.#finish({ ...ended("us", "bye"), status: response.status });
       },
-      onFailed: done,
+      onFailed: () => this.#finish(ended("us", "bye")),
     });
   }
 

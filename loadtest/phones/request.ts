@@ -10,11 +10,21 @@ export interface PhoneAddress {
   readonly host: string;
   readonly port: number;
   readonly user: string;
+  /** UDP unless said. */
+  readonly transport?: PhoneTransport;
 }
+
+export type PhoneTransport = "udp" | "tcp" | "tls";
+
+export const ALLOWED = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE, REFER, NOTIFY";
 
 export const token = (): string => Math.random().toString(36).slice(2, 12);
 
-export const contactOf = ({ user, host, port }: PhoneAddress): string => `<sip:${user}@${host}:${port}>`;
+/** "sip:alice@127.30.0.1:5060;transport=tcp" */
+export const uriOf = ({ user, host, port, transport = "udp" }: PhoneAddress): string =>
+  `sip:${user}@${host}:${port}${transport === "udp" ? "" : `;transport=${transport}`}`;
+
+export const contactOf = (at: PhoneAddress): string => `<${uriOf(at)}>`;
 
 interface Parts {
   readonly method: string;
@@ -31,7 +41,7 @@ interface Parts {
 
 function request(at: PhoneAddress, parts: Parts): SipRequest {
   const { method, uri, callId, sequence, body } = parts;
-  const viaText = `SIP/2.0/UDP ${at.host}:${at.port};branch=${MAGIC_COOKIE}${token()}${token()};rport`;
+  const viaText = `SIP/2.0/${(at.transport ?? "udp").toUpperCase()} ${at.host}:${at.port};branch=${MAGIC_COOKIE}${token()}${token()};rport`;
   const via = parseVia(viaText);
   if (via === undefined) throw new Error(`not a Via: ${viaText}`);
   const tagged = (party: string, tag: string) => (tag === "" ? party : `${party};tag=${tag}`);
@@ -44,13 +54,15 @@ function request(at: PhoneAddress, parts: Parts): SipRequest {
     header("CSeq", "cseq", `${sequence} ${method}`),
     header("Contact", "contact", contactOf(at)),
     ...parts.extra,
-    ...(body === "" ? [] : [header("Content-Type", "content-type", "application/sdp")]),
+    ...(body === "" || hasType(parts.extra) ? [] : [header("Content-Type", "content-type", "application/sdp")]),
     contentLength(body),
   ];
   const { fromTag, toTag } = parts;
   const cseq = { number: sequence, method };
   return { kind: "request", method, uri, headers, body, via, cseq, callId, fromTag, toTag, sizeBytes: 0 };
 }
+
+const hasType = (headers: readonly Header[]): boolean => headers.some(({ key }) => key === "content-type");
 
 export interface FirstInvite {
   readonly uri: string;
@@ -69,13 +81,20 @@ export function firstInvite(at: PhoneAddress, { uri, callingNumber, sdp, extra }
     toTag: "",
     callId: `${token()}@${at.host}`,
     sequence: 1,
-    extra: [header("Allow", "allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE"), ...extra],
+    extra: [header("Allow", "allow", ALLOWED), ...extra],
     body: sdp,
   });
 }
 
 /** In a dialog: RFC 3261 §12.2.1.1. An ACK has the number of its INVITE. */
-export function within(dialog: Dialog, at: PhoneAddress, method: string, sequence: number, sdp = ""): SipRequest {
+export function within(
+  dialog: Dialog,
+  at: PhoneAddress,
+  method: string,
+  sequence: number,
+  body = "",
+  extra: readonly Header[] = [],
+): SipRequest {
   const { uri, route } = addressing(dialog);
   return request(at, {
     method,
@@ -86,8 +105,8 @@ export function within(dialog: Dialog, at: PhoneAddress, method: string, sequenc
     toTag: dialog.remoteTag,
     callId: dialog.callId,
     sequence,
-    extra: route,
-    body: sdp,
+    extra: [...route, ...extra],
+    body,
   });
 }
 

@@ -91,3 +91,33 @@ test("waiting has an end: the message says what was waited for and what came", a
   await call.until("ringing");
   await assert.rejects(call.until("answered", 30), /not answered within 30 ms \(so far: ringing\)/);
 });
+
+test("over TCP: a connection that is gone is made anew by whoever speaks next", async () => {
+  const open4 = (user: string, whenCalled?: WhenCalled) =>
+    SipPhone.open({ host: "127.0.0.1", port: 0, user, transport: "tcp", ...(whenCalled ? { whenCalled } : {}) });
+  const caller = await open4("+4930112");
+  const agent = await open4("bob", { kind: "answer" });
+  open.push(caller, agent);
+  const call = await caller.dial({ uri: agent.uri });
+  await call.until("answered");
+  const rung = await agent.nextCall();
+  await rung.until("confirmed");
+  caller.dropConnections();
+  assert.equal((await rung.request("UPDATE")).status, 200);
+  agent.dropConnections();
+  call.hangUp();
+  await Promise.all([call.until("ended"), rung.until("ended")]);
+  assert.deepEqual([call.end?.status, rung.end?.by], [200, "them"]);
+});
+
+test("by SRTP: both hear each other, and nothing goes undeciphered", async () => {
+  const { caller, agent } = await pair({ kind: "answer", toneHz: 700 });
+  const call = await caller.dial({ uri: agent.uri, toneHz: 440, probe: { srtp: true } });
+  await call.until("answered");
+  const rung = await agent.nextCall();
+  await Promise.all([
+    call.probe.until((heard) => heard.durationMs() > 400 && heard.toneShare(700) > 0.9),
+    rung.probe.until((heard) => heard.durationMs() > 400 && heard.toneShare(440) > 0.9),
+  ]);
+  assert.deepEqual([call.probe.undeciphered, rung.probe.undeciphered], [0, 0]);
+});

@@ -1,12 +1,13 @@
-// A simulated phone, or a carrier: calls and is called over UDP, hears and speaks by an RTP probe for each call.
+// A simulated phone, or a carrier: calls and is called over UDP, TCP or TLS, hears and speaks by an RTP probe for each call.
 
 import type { Flow } from "../../pop/sip-server/core/flow.ts";
 import { responseTo } from "../../pop/sip-server/core/message/build.ts";
 import { header, type SipRequest } from "../../pop/sip-server/core/message/message.ts";
-import { RtpProbe } from "../rtp-probe/rtp-probe.ts";
+import { type ProbeOptions, RtpProbe } from "../rtp-probe/rtp-probe.ts";
 import { PhoneCall } from "./phone-call.ts";
-import { type PhoneAddress, token } from "./request.ts";
+import { type PhoneAddress, type PhoneTransport, token, uriOf } from "./request.ts";
 import { SipEndpoint } from "./sip-endpoint.ts";
+import type { PhoneTls } from "./stream-links.ts";
 import type { WhenCalled } from "./when-called.ts";
 
 export interface PhoneOptions {
@@ -17,6 +18,13 @@ export interface PhoneOptions {
   readonly whenCalled?: WhenCalled;
   /** Retransmission base; 500 as in RFC 3261 unless said. */
   readonly t1Ms?: number;
+  /** UDP unless said. */
+  readonly transport?: PhoneTransport;
+  readonly tls?: PhoneTls;
+  /** What each call that comes in meets, where they differ; else `whenCalled`. */
+  readonly decide?: (invite: SipRequest) => WhenCalled | undefined;
+  /** Of the probe of each call; also told which call it is for: of the caller, or of the called. */
+  readonly probe?: (role: "caller" | "called") => ProbeOptions;
 }
 
 export interface DialOptions {
@@ -25,6 +33,8 @@ export interface DialOptions {
   readonly callingNumber?: string;
   /** Sent once answered; silence when left out. */
   readonly toneHz?: number;
+  /** More for its probe than the phone's own options say. */
+  readonly probe?: ProbeOptions;
   /** Further header lines, by name. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -53,7 +63,13 @@ export class SipPhone {
   static async open(options: PhoneOptions): Promise<SipPhone> {
     const phone = new SipPhone(options);
     phone.#endpoint = await SipEndpoint.open(
-      { host: options.host, port: options.port ?? 5060, ...(options.t1Ms === undefined ? {} : { t1Ms: options.t1Ms }) },
+      {
+        host: options.host,
+        port: options.port ?? (options.transport === "tls" ? 5061 : 5060),
+        ...(options.t1Ms === undefined ? {} : { t1Ms: options.t1Ms }),
+        ...(options.transport === undefined ? {} : { transport: options.transport }),
+        ...(options.tls === undefined ? {} : { tls: options.tls }),
+      },
       {
         onRequest: (request, flow) => phone.#received(request, flow),
         onMessage: (message, direction) => phone.#bySipCallId.get(message.callId)?.note(message, direction),
@@ -64,13 +80,12 @@ export class SipPhone {
 
   get address(): PhoneAddress {
     const { host, port } = this.#wire();
-    return { host, port, user: this.#options.user };
+    return { host, port, user: this.#options.user, transport: this.#options.transport ?? "udp" };
   }
 
   /** "sip:alice@127.30.0.1:5060" */
   get uri(): string {
-    const { user, host, port } = this.address;
-    return `sip:${user}@${host}:${port}`;
+    return uriOf(this.address);
   }
 
   /** Calls that came in. */
@@ -81,7 +96,11 @@ export class SipPhone {
   /** Sends an INVITE; the call is there at once, its moments come. */
   async dial(options: DialOptions): Promise<PhoneCall> {
     const { uri, callingNumber = this.#options.user, toneHz, headers = {} } = options;
-    const probe = await RtpProbe.open({ host: this.#options.host });
+    const probe = await RtpProbe.open({
+      host: this.#options.host,
+      ...this.#options.probe?.("caller"),
+      ...options.probe,
+    });
     const extra = Object.entries(headers).map(([name, value]) => header(name, name.toLowerCase(), value));
     const invite = { uri, callingNumber, sdp: probe.offer(), extra };
     const call = new PhoneCall(this.#wire(), this.address, probe, { role: "caller", invite, toneHz });
@@ -111,6 +130,11 @@ export class SipPhone {
   /** What came in before is no longer what `nextCall` means. */
   forgetCalled(): void {
     this.#taken = this.called.length;
+  }
+
+  /** As when the other side's host has died: nothing stands that stood. */
+  dropConnections(): void {
+    this.#wire().dropConnections();
   }
 
   /** Hangs up whatever still goes on, and lets go of every socket. */
@@ -150,10 +174,10 @@ export class SipPhone {
   }
 
   async #ring(invite: SipRequest, flow: Flow): Promise<void> {
-    const { whenCalled } = this;
+    const whenCalled = this.#options.decide?.(invite) ?? this.whenCalled;
     if (whenCalled.kind === "silent" || this.#arriving.has(invite.callId)) return;
     this.#arriving.add(invite.callId);
-    const probe = await RtpProbe.open({ host: this.#options.host });
+    const probe = await RtpProbe.open({ host: this.#options.host, ...this.#options.probe?.("called") });
     if (this.#closed) return probe.close();
     const call = new PhoneCall(this.#wire(), this.address, probe, { role: "called", invite, flow, whenCalled });
     this.#add(call);

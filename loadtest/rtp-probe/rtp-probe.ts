@@ -17,6 +17,7 @@ import {
 } from "../../pop/core/media/sdp.ts";
 import { toneSamples } from "../../pop/core/media/tone.ts";
 import { Listening } from "./listening.ts";
+import { cryptoOf, newMaster, SrtpStream, withCrypto } from "./srtp.ts";
 
 export interface ProbeOptions {
   readonly host?: string;
@@ -26,6 +27,12 @@ export interface ProbeOptions {
   readonly codecs?: readonly G711Law[];
   /** Default 101; null: no telephone events. */
   readonly dtmfPayloadType?: number | null;
+  /** Offers RTP/SAVP with a key of its own (SDES). An offer of RTP/SAVP is answered in kind in any case. */
+  readonly srtp?: boolean;
+  /** How many packets are kept to be asked about; default: ten minutes of one stream. */
+  readonly packetsMax?: number;
+  /** Every RTP packet, also those no longer kept. */
+  readonly onPacket?: (atMs: number) => void;
 }
 
 interface Digit {
@@ -38,9 +45,26 @@ const CODECS: Record<G711Law, AudioCodec> = { PCMU, PCMA };
 /** RFC 4733 §2.5.1.4: the end is said three times. */
 const END_PACKETS = 3;
 
+const SILENT = new Uint8Array(FRAME_SAMPLES).fill(0xff);
+const FRAME_LOOPS_MAX = 1_000;
+const frameLoops = new Map<string, readonly Uint8Array[]>();
+
+/** A second of a tone (0: of silence), encoded once for all probes of the process. */
+function framesOf(law: G711Law, hz: number): readonly Uint8Array[] {
+  const key = `${law}/${hz}`;
+  const known = frameLoops.get(key);
+  if (known !== undefined) return known;
+  const bytes = encodeG711(law, hz === 0 ? new Int16Array(FRAME_SAMPLES) : toneSamples(hz, 1_000));
+  const frames = Array.from({ length: bytes.length / FRAME_SAMPLES }, (_, at) =>
+    bytes.subarray(at * FRAME_SAMPLES, (at + 1) * FRAME_SAMPLES),
+  );
+  if (frameLoops.size < FRAME_LOOPS_MAX) frameLoops.set(key, frames);
+  return frames;
+}
+
 export class RtpProbe {
   readonly address: RtpAddress;
-  readonly listening = new Listening();
+  readonly listening: Listening;
   readonly #socket: Socket;
   readonly #codecs: readonly G711Law[];
   #dtmfPayloadType: number | undefined;
@@ -50,6 +74,9 @@ export class RtpProbe {
   #destination: RtpAddress | undefined;
   /** One loop of linear audio, or undefined while nothing is sent. */
   #source: Int16Array | undefined;
+  /** The same as packets' payloads, when the loop is a whole number of them: nothing is encoded twice. */
+  #frames: readonly Uint8Array[] | undefined;
+  #frameHz = 0;
   #sourceAt = 0;
   #sourceRepeats = true;
   #sourceDone: (() => void) | undefined;
@@ -63,6 +90,12 @@ export class RtpProbe {
   #timer: NodeJS.Timeout | undefined;
   #nextDueMs = 0;
   #sent = 0;
+  /** Packets that were not of the key agreed on. */
+  undeciphered = 0;
+  #ownMaster: Buffer | undefined;
+  #protect: SrtpStream | undefined;
+  #unprotect: SrtpStream | undefined;
+  #theirMaster: Buffer | undefined;
 
   private constructor(socket: Socket, options: ProbeOptions) {
     this.#socket = socket;
@@ -71,16 +104,30 @@ export class RtpProbe {
     this.#codecs = options.codecs ?? ["PCMU", "PCMA"];
     this.#law = this.#codecs[0] ?? "PCMU";
     this.#dtmfPayloadType = options.dtmfPayloadType === null ? undefined : (options.dtmfPayloadType ?? 101);
+    this.listening = new Listening(options.packetsMax);
+    if (options.srtp === true) this.#ownMaster = newMaster();
+    const { onPacket } = options;
     socket.on("message", (bytes, from) => {
-      const packet = readRtp(bytes);
-      if (packet !== undefined)
-        this.listening.hear({ ...packet, atMs: performance.now(), from: { host: from.address, port: from.port } });
+      const atMs = performance.now();
+      const plain = this.#unprotect === undefined ? bytes : this.#unprotect.unprotect(bytes);
+      if (plain === undefined) {
+        this.undeciphered++;
+        return;
+      }
+      const packet = readRtp(plain);
+      if (packet === undefined) return;
+      onPacket?.(atMs);
+      this.listening.hear({ ...packet, atMs, from: { host: from.address, port: from.port } });
     });
     socket.on("error", () => {}); // a refused datagram is the other side's matter
   }
 
   static async open(options: ProbeOptions = {}): Promise<RtpProbe> {
-    const socket = createSocket("udp4");
+    // Addresses are never names here: no resolver in the way of each packet.
+    const socket = createSocket({
+      type: "udp4",
+      lookup: (address, _options, found) => found(null, address, 4),
+    });
     await new Promise<void>((resolve, reject) => {
       socket.once("error", reject);
       socket.bind(options.port ?? 0, options.host ?? "127.0.0.1", () => {
@@ -117,6 +164,17 @@ export class RtpProbe {
   }
 
   #follow(sdp: Sdp): number | undefined {
+    const master = cryptoOf(sdp);
+    if (master === undefined && this.#unprotect === undefined && this.#ownMaster !== undefined)
+      throw new Error("the other side's SDP is not SRTP");
+    if (master !== undefined) {
+      this.#ownMaster ??= newMaster();
+      this.#protect ??= new SrtpStream(this.#ownMaster);
+      if (this.#theirMaster === undefined || !this.#theirMaster.equals(master)) {
+        this.#theirMaster = master;
+        this.#unprotect = new SrtpStream(master);
+      }
+    }
     const audio = readAudio(sdp);
     if (!audio.ok) throw new Error(`SDP without audio: ${audio.failure.detail}`);
     const codec = firstG711(
@@ -124,6 +182,7 @@ export class RtpProbe {
     );
     if (codec === undefined) throw new Error(`no codec of ${this.#codecs.join(", ")} in the other side's SDP`);
     this.#law = codec.name;
+    if (this.#frames !== undefined) this.#loop(this.#frameHz);
     this.#destination = audio.value.address;
     if (this.#dtmfPayloadType !== undefined) this.#dtmfPayloadType = audio.value.dtmfPayloadType;
     return this.#dtmfPayloadType;
@@ -131,7 +190,7 @@ export class RtpProbe {
 
   #describe(codecs: readonly G711Law[], dtmfPayloadType: number | undefined, direction: Direction): Sdp {
     this.#sessionVersion++;
-    return writeAudio({
+    const sdp = writeAudio({
       address: this.address,
       codecs: codecs.map((law) => CODECS[law]),
       ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
@@ -139,6 +198,7 @@ export class RtpProbe {
       sessionId: this.#sessionId,
       version: this.#sessionVersion,
     });
+    return this.#ownMaster === undefined ? sdp : withCrypto(sdp, this.#ownMaster);
   }
 
   sendTo(destination: RtpAddress, law: G711Law = "PCMU"): void {
@@ -156,10 +216,17 @@ export class RtpProbe {
   /** Sends a tone from now on, until told otherwise. Whole cycles per loop, so that the loop has no click. */
   tone(hz: number): void {
     this.#start(toneSamples(hz, 1_000), true);
+    this.#loop(hz);
+  }
+
+  #loop(hz: number): void {
+    this.#frameHz = hz;
+    this.#frames = framesOf(this.#law, hz);
   }
 
   silence(): void {
     this.#start(new Int16Array(FRAME_SAMPLES), true);
+    this.#loop(0);
   }
 
   /** Sends 8 kHz linear audio once; resolves when its last packet is out. Then sends silence. */
@@ -211,6 +278,7 @@ export class RtpProbe {
 
   #start(source: Int16Array, repeats: boolean): void {
     this.#source = source;
+    this.#frames = undefined;
     this.#sourceAt = 0;
     this.#sourceRepeats = repeats;
     this.#sourceDone = undefined;
@@ -243,6 +311,8 @@ export class RtpProbe {
   #sendFrame(): void {
     const digit = this.#digits[0];
     if (digit !== undefined) this.#sendDigitFrame(digit);
+    else if (this.#frames !== undefined)
+      this.#sendAudio(this.#frames[this.#sourceAt++ % this.#frames.length] ?? SILENT);
     else if (this.#source !== undefined) this.#sendAudio(encodeG711(this.#law, this.#nextFrame(this.#source)));
     this.#timestamp = (this.#timestamp + FRAME_SAMPLES) >>> 0;
   }
@@ -288,6 +358,7 @@ export class RtpProbe {
     const packet = writeRtp({ marker, payloadType, sequence: this.#sequence, timestamp, ssrc: this.#ssrc, payload });
     this.#sequence = (this.#sequence + 1) & 0xffff;
     this.#sent++;
-    this.#socket.send(packet, this.#destination.port, this.#destination.host);
+    const sent = this.#protect === undefined ? packet : this.#protect.protect(packet);
+    this.#socket.send(sent, this.#destination.port, this.#destination.host);
   }
 }
