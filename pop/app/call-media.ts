@@ -26,6 +26,7 @@ export type MediaEffect = Extract<
       | "offer-leg"
       | "bridge"
       | "park"
+      | "drop-leg"
       | "reattach-worker"
       | "reoffer"
       | "play"
@@ -104,6 +105,8 @@ export class CallMedia {
         return this.#next(() => this.#bridge(effect.leg, effect.answer));
       case "park":
         return this.#next(() => this.#park(effect.leg));
+      case "drop-leg":
+        return this.#next(async () => void (await this.#engines.relay.park(this.#call, effect.leg)));
       case "reattach-worker":
         return this.#next(() => this.#reattach());
       case "reoffer":

@@ -150,6 +150,12 @@ export class CallRunner {
         return signalling.answerReoffer(call, effect.side, effect.request, effect.sdp);
       case "reject-reoffer":
         return signalling.rejectReoffer(call, effect.side, effect.request, effect.status);
+      case "accept-refer":
+        return signalling.acceptRefer(call, effect.side, effect.request);
+      case "reject-refer":
+        return signalling.rejectRefer(call, effect.side, effect.request, effect.status);
+      case "notify-refer":
+        return signalling.notifyRefer(call, effect.side, effect.request, effect.status, effect.over);
       case "report":
         return routing.report(effect.report);
       case "start-timer":

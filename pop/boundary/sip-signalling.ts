@@ -42,6 +42,11 @@ export interface SipSignalling {
   hangUp(call: CallId, side: CallSide, code: string): void;
   answerReoffer(call: CallId, side: CallSide, request: string, sdp: Sdp): void;
   rejectReoffer(call: CallId, side: CallSide, request: string, status: number): void;
+  /** 202; the outcome follows by `notifyRefer`. RFC 3515 §2.4.2 */
+  acceptRefer(call: CallId, side: CallSide, request: string): void;
+  rejectRefer(call: CallId, side: CallSide, request: string, status: number): void;
+  /** How far the transfer that `request` asked for is, as a SIP status in a NOTIFY; `over`: the last one. Nothing when that side is gone. RFC 3515 §2.4.4 */
+  notifyRefer(call: CallId, side: CallSide, request: string, status: number, over: boolean): void;
   /** The call is over for us. */
   forget(call: CallId): void;
   /** Where the call's dialogs and unanswered requests are found again. undefined: the call is not known. */

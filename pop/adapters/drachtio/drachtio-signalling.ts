@@ -12,7 +12,7 @@ import type { Saved } from "../../boundary/saved.ts";
 import type { LegRequest, SignallingHost, SipSignalling } from "../../boundary/sip-signalling.ts";
 import type { CallSide } from "../../core/call/call-execution.ts";
 import type { Sdp } from "../../core/media/sdp.ts";
-import { callingNumberOf, dialableUser, digitOfInfo, retryable, sdpOf } from "./sip-values.ts";
+import { callingNumberOf, dialableUser, digitOfInfo, referredNumber, retryable, sdpOf } from "./sip-values.ts";
 
 export interface DrachtioSettings {
   readonly host: string;
@@ -62,13 +62,18 @@ interface KnownCall {
   readonly legs: Map<LegId, PlacedLeg>;
   readonly reoffers: Map<string, Response>;
   reofferCount: number;
+  /** REFERs that wait for our answer, by their CSeq. */
+  readonly refers: Map<string, Response>;
 }
 
-const ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE";
+const ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER";
 const OTHER_METHODS = ["register", "message", "subscribe", "publish", "notify", "info", "refer"] as const;
+/** Longer than any transfer rings. */
+const REFER_SECONDS = 60;
 const RECONNECT_WAIT_MS_MAX = 1_000;
 /** Re-offers of one call that wait for an answer: RFC 3261 §14.1 allows one a side. */
 const REOFFERS_MAX = 2;
+const REFERS_MAX = 2;
 /** Names us to our sip-server: whoever says it again gets the dialogs that belonged to it. */
 const instanceTag = (): string => `instance:${newId(Date.now(), systemRng)}`;
 
@@ -220,11 +225,33 @@ export class DrachtioSignalling implements SipSignalling {
     this.#takeReoffer(call, request)?.send(status);
   }
 
+  acceptRefer(call: CallId, side: CallSide, request: string): void {
+    this.#takeRefer(call, side, request)?.send(202);
+  }
+
+  rejectRefer(call: CallId, side: CallSide, request: string, status: number): void {
+    this.#takeRefer(call, side, request)?.send(status);
+  }
+
+  notifyRefer(call: CallId, side: CallSide, request: string, status: number, over: boolean): void {
+    const known = this.#calls.get(call);
+    const dialog = side === "caller" ? known?.caller.dialog : known?.legs.get(side)?.dialog;
+    if (dialog === undefined) return;
+    const headers = {
+      Event: `refer;id=${request}`,
+      "Subscription-State": over ? "terminated;reason=noresource" : `active;expires=${REFER_SECONDS}`,
+      "Content-Type": "message/sipfrag;version=2.0",
+    };
+    const body = `SIP/2.0 ${status} ${status < 200 ? "Trying" : status < 300 ? "OK" : "Failed"}\r\n`;
+    // Whether it arrives changes nothing for us: a referrer that is gone has its BYE on the way.
+    dialog.request({ method: "NOTIFY", headers, body } as unknown as Request, () => {});
+  }
+
   forget(call: CallId): void {
     const known = this.#calls.get(call);
     if (known === undefined) return;
     for (const placed of known.legs.values()) this.#drop(placed, undefined);
-    for (const response of known.reoffers.values()) response.send(481);
+    for (const response of [...known.reoffers.values(), ...known.refers.values()]) response.send(481);
     this.#calls.delete(call);
   }
 
@@ -296,6 +323,7 @@ export class DrachtioSignalling implements SipSignalling {
       legs: new Map(),
       reoffers: new Map(),
       reofferCount: 0,
+      refers: new Map(),
     };
     this.#calls.set(call, known);
     request.on("cancel", () => this.#tell(call, { kind: "caller-cancelled" }));
@@ -330,7 +358,13 @@ export class DrachtioSignalling implements SipSignalling {
     };
     dialog.on("modify", reoffered);
     dialog.on("update", reoffered);
-    dialog.on("refer", (_request, response) => response.send(405, { headers: { Allow: ALLOW } }));
+    dialog.on("refer", (request, response) => {
+      // One at a time: the machine refuses a second, and more than that is no transfer.
+      if (known.refers.size >= REFERS_MAX) return void response.send(500, { headers: { "Retry-After": "1" } });
+      const name = String(request.get("CSeq")).split(" ")[0] ?? "";
+      known.refers.set(`${side} ${name}`, response);
+      this.#tell(call, { kind: "referred", side, request: name, number: referredNumber(request.get("Refer-To")) });
+    });
     dialog.on("info", (request, response) => {
       const digit = digitOfInfo(request.get("Content-Type"), request.body);
       response.send(200);
@@ -342,6 +376,13 @@ export class DrachtioSignalling implements SipSignalling {
     const known = this.#calls.get(call);
     const response = known?.reoffers.get(request);
     known?.reoffers.delete(request);
+    return response;
+  }
+
+  #takeRefer(call: CallId, side: CallSide, request: string): Response | undefined {
+    const refers = this.#calls.get(call)?.refers;
+    const response = refers?.get(`${side} ${request}`);
+    refers?.delete(`${side} ${request}`);
     return response;
   }
 

@@ -53,6 +53,15 @@ const EVENT_NAMES: Readonly<Record<string, string>> = {
   "15": "D",
 };
 
+/** The number that a Refer-To names; undefined: none we could dial, or a transfer to a call that stands (RFC 3891, not built). */
+export function referredNumber(referTo: string | undefined): string | undefined {
+  const uri = /<?\s*((?:sips?|tel):[^>]{1,512})>?/i.exec(referTo ?? "")?.[1];
+  if (uri === undefined || /[?&]replaces=/i.test(uri)) return undefined;
+  const user = /^(?:sips?:([^@;:?]{1,64})(?::[^@]*)?@|tel:([^;?]{1,64}))/i.exec(uri);
+  const number = decoded(user?.[1] ?? user?.[2] ?? "").replace(/[().-]/g, "");
+  return /^\+?[0-9*#]{1,32}$/.test(number) ? number : undefined;
+}
+
 /**
  * The session description of a message: its body, or the part that is one where a switch sends ISUP or a location
  * beside it. RFC 5621 §3.1

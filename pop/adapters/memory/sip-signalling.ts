@@ -71,6 +71,18 @@ export class MemorySipSignalling implements SipSignalling {
     this.#note(`${status} (re-INVITE)`, call, side);
   }
 
+  acceptRefer(call: CallId, side: CallSide, _request: string): void {
+    this.#note("202", call, side);
+  }
+
+  rejectRefer(call: CallId, side: CallSide, _request: string, status: number): void {
+    this.#note(String(status), call, side);
+  }
+
+  notifyRefer(call: CallId, side: CallSide, _request: string, status: number, over: boolean): void {
+    this.#note("NOTIFY", call, side, `${status}${over ? ", the last" : ""}`);
+  }
+
   forget(call: CallId): void {
     this.#living.delete(call);
   }

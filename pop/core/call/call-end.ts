@@ -4,6 +4,7 @@ import type { CallInput, CallTimer } from "./call-execution.ts";
 import type { FarLeg } from "./call-state.ts";
 import type { ContactRecord, EndedBy } from "./contact-record.ts";
 import type { RoutingDirective, RoutingReport } from "./contact-routing.ts";
+import { dropTarget } from "./refer.ts";
 import { closeSegment, type Turn } from "./turn.ts";
 
 export type PlacedLeg = Exclude<FarLeg, { name: "none" }>;
@@ -19,6 +20,7 @@ export function endCall(turn: Turn, endedBy: EndedBy, endCode: string): void {
   if (phase.name === "running") {
     const { far, place } = phase;
     const { id, tenantId } = basics;
+    dropTarget(turn, phase, "abandoned");
     if (far.name === "talking") {
       turn.do({ kind: "hang-up", side: far.leg, code: endCode });
       if (far.party.kind === "agent")

@@ -56,6 +56,13 @@ export type CallInput =
   | { readonly kind: "leg-hung-up"; readonly leg: LegId; readonly reason: string }
   // re-INVITE and UPDATE of either side; sdp undefined: it asks us for an offer
   | { readonly kind: "reoffered"; readonly side: CallSide; readonly request: string; readonly sdp: Sdp | undefined }
+  /** A REFER of either side; number undefined: its target is none that can be dialled. */
+  | {
+      readonly kind: "referred";
+      readonly side: CallSide;
+      readonly request: string;
+      readonly number: string | undefined;
+    }
   // media
   | { readonly kind: "anchored"; readonly answer: Sdp; readonly codec: string; readonly media: MediaAddresses }
   | { readonly kind: "anchor-failed"; readonly failure: MediaFailure }
@@ -106,11 +113,23 @@ export type CallEffect =
   | { readonly kind: "hang-up"; readonly side: CallSide; readonly code: string }
   | { readonly kind: "answer-reoffer"; readonly side: CallSide; readonly request: string; readonly sdp: Sdp }
   | { readonly kind: "reject-reoffer"; readonly side: CallSide; readonly request: string; readonly status: number }
+  | { readonly kind: "accept-refer"; readonly side: CallSide; readonly request: string }
+  | { readonly kind: "reject-refer"; readonly side: CallSide; readonly request: string; readonly status: number }
+  /** How far the transfer is, as a SIP status (RFC 3515 §2.4.5); `over`: the last word. */
+  | {
+      readonly kind: "notify-refer";
+      readonly side: CallSide;
+      readonly request: string;
+      readonly status: number;
+      readonly over: boolean;
+    }
   // media; performed in this order within one call
   | { readonly kind: "anchor" }
   | { readonly kind: "offer-leg"; readonly leg: LegId }
   | { readonly kind: "bridge"; readonly leg: LegId; readonly answer: Sdp }
   | { readonly kind: "park"; readonly leg: LegId }
+  /** A leg whose going changes nothing for those who talk. */
+  | { readonly kind: "drop-leg"; readonly leg: LegId }
   | { readonly kind: "reattach-worker" }
   | { readonly kind: "reoffer"; readonly side: CallSide; readonly request: string; readonly sdp: Sdp }
   /** From `playing.fromMs` on. One that plays already under that name goes on as it is. */

@@ -34,6 +34,7 @@ import {
 import type { CallStep } from "./call-step.ts";
 import type { EndedBy } from "./contact-record.ts";
 import type { RoutingDirective } from "./contact-routing.ts";
+import { referred, referrerLeft, referTarget, referTimedOut } from "./refer.ts";
 import { closeSegment, Turn } from "./turn.ts";
 
 /** For a media worker to be started again and found: some 600 ms. Longer is dead air, and the flow takes its failure path. */
@@ -169,6 +170,7 @@ function startRunning(turn: Turn, { answeredAtUnixMs, callerSdp }: Answering): v
     playing: undefined,
     place: { name: "none" },
     far: { name: "none" },
+    refer: { name: "none" },
     legCount: 0,
     current: { kind: "flow", startedAtUnixMs: answeredAtUnixMs, queueId: undefined, agentId: undefined },
   });
@@ -204,6 +206,8 @@ function running(turn: Turn, run: Running, input: CallInput): void {
     case "answer-failed":
       turn.note("call", "answer failed", input.detail);
       return endCall(turn, "system", "sip.answer-failed");
+    case "referred":
+      return referred(turn, run, input);
     case "reoffered":
       return reoffered(turn, input, input.side === "caller" ? run.callerSdp : farSdpOf(run.far));
     case "reoffer-answered":
@@ -295,6 +299,7 @@ function timerFired(turn: Turn, run: Running, timer: CallTimer): void {
     case "flow.wait":
       return feedFlow(turn, { kind: "timer", timer });
     case "call.ring":
+      if (run.far.name === "talking" && run.refer.name === "trying") return referTimedOut(turn, run.far, run.refer);
       return run.far.name === "ringing" ? ringTimedOut(turn, run.far) : undefined;
     case "call.routing":
       if (run.place.name !== "joining") return;
@@ -378,7 +383,9 @@ type FarLegInput = Extract<CallInput, { readonly leg: LegId }>;
 
 /** What is said of a leg that is no longer ours changes nothing: the adapter ends late answers by itself. */
 function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
-  const { far } = run;
+  const { far, refer } = run;
+  if (far.name === "talking" && refer.name === "trying" && refer.target.leg === input.leg)
+    return referTarget(turn, far, refer, input);
   if (far.name === "none" || far.leg !== input.leg) return;
   switch (input.kind) {
     case "leg-offer-ready":
@@ -405,6 +412,7 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
         code: isRefusal(input.status) ? "leg.rejected" : "leg.unreachable",
       });
     case "leg-hung-up":
+      if (far.name === "talking" && refer.name === "trying") return referrerLeft(turn, far, refer.target, input.reason);
       if (far.name === "talking") return farLeft(turn, far, input.reason);
       if (far.name !== "joining") return;
       return farFailed(turn, far, { failure: "unreachable", sipStatus: 0, code: "leg.hung-up" });
@@ -431,7 +439,8 @@ const showParty = (party: Party): string => (party.kind === "agent" ? `agent ${p
 function bridged(turn: Turn, far: Extract<FarLeg, { name: "joining" }>, media: MediaAddresses, codec: string): void {
   const { party, leg, farSdp } = far;
   turn.ringingOver(far, "answered");
-  turn.tookMedia(party.kind, media.far, codec);
+  turn.tookMedia(party.kind === "agent" ? "agent" : "number", media.far, codec);
+  if (party.kind === "referred") return referredThere(turn, far, media);
   closeSegment(
     turn,
     "answered",
@@ -447,6 +456,17 @@ function bridged(turn: Turn, far: Extract<FarLeg, { name: "joining" }>, media: M
   }
   turn.tell("transfer.answered", {});
   feedFlow(turn, { kind: "transfer-answered" });
+}
+
+/** Its segment has begun when the referrer left. */
+function referredThere(
+  turn: Turn,
+  { leg, party, farSdp }: Extract<FarLeg, { name: "joining" }>,
+  media: MediaAddresses,
+): void {
+  turn.run({ far: { name: "talking", leg, party, farSdp }, playing: undefined });
+  turn.note("media", `${showParty(party)} and caller joined`, `relay ${showAddress(media.far.relay)}`);
+  turn.tell("transfer.answered", {});
 }
 
 interface FarFailure {
@@ -473,12 +493,24 @@ function farFailed(turn: Turn, far: PlacedLeg, { failure, sipStatus, code }: Far
     return turn.report({ kind: "offer-failed", offerId, contactId: turn.state.basics.id, failure, sipStatus });
   }
   turn.tell("transfer.failed", { failure, sipStatus: String(sipStatus) });
+  if (far.party.kind === "referred") return backToFlow(turn, far.party.insteadOf);
   feedFlow(turn, { kind: "transfer-failed", code: `transfer.${failure}` });
 }
 
 function ringTimedOut(turn: Turn, far: Extract<FarLeg, { name: "ringing" }>): void {
   turn.do({ kind: "cancel-leg", leg: far.leg });
   farFailed(turn, far, { failure: "no-answer", sipStatus: 0, code: "leg.no-answer" });
+}
+
+/** The target of a REFER is gone, or never came; the one who referred is long gone: for the flow it is as if that one left now. */
+function backToFlow(turn: Turn, insteadOf: "agent" | "number"): void {
+  const run = turn.runningOrNone();
+  if (run?.playing !== undefined) {
+    turn.run({ playing: undefined });
+    turn.do({ kind: "stop-playing" });
+  }
+  if (run?.current.kind === "transfer") closeSegment(turn, "ended", "flow");
+  feedFlow(turn, insteadOf === "agent" ? { kind: "agent-left" } : { kind: "transfer-ended" }, "agent");
 }
 
 /** The far party hung up first; the flow says what becomes of the caller. */
@@ -494,6 +526,7 @@ function farLeft(turn: Turn, far: Extract<FarLeg, { name: "talking" }>, reason: 
     return feedFlow(turn, { kind: "agent-left" }, "agent");
   }
   turn.tell("transfer.ended", {});
+  if (party.kind === "referred") return backToFlow(turn, party.insteadOf);
   feedFlow(turn, { kind: "transfer-ended" }, "agent");
 }
 

@@ -58,6 +58,7 @@ export interface Running {
   readonly playing: Playing | undefined;
   readonly place: QueuePlace;
   readonly far: FarLeg;
+  readonly refer: Refer;
   readonly legCount: number;
   readonly current: OpenSegment;
 }
@@ -99,6 +100,14 @@ export type FarLeg =
   | ({ readonly name: "joining"; readonly sinceUnixMs: UnixMs; readonly answer: Sdp } & Invited)
   | ({ readonly name: "talking" } & Invited);
 
+/** A transfer that the far party has asked for, until the target is there or is not. */
+export type Refer =
+  | { readonly name: "none" }
+  | { readonly name: "trying"; readonly request: string; readonly target: ReferTarget };
+
+/** A leg beside the one that talks; it takes that one's place. */
+export type ReferTarget = Exclude<FarLeg, { name: "none" | "talking" }>;
+
 export interface Invited {
   readonly leg: LegId;
   readonly party: Party;
@@ -115,7 +124,15 @@ export type Party =
       readonly uri: string;
       readonly ringTimeoutMs: number;
     }
-  | { readonly kind: "number"; readonly uri: string; readonly ringTimeoutMs: number };
+  | { readonly kind: "number"; readonly uri: string; readonly ringTimeoutMs: number }
+  /** Whom the far party referred the caller to. */
+  | {
+      readonly kind: "referred";
+      readonly uri: string;
+      readonly ringTimeoutMs: number;
+      /** Whose leaving the flow waits for. */
+      readonly insteadOf: "agent" | "number";
+    };
 
 export interface OpenSegment {
   readonly kind: Segment["kind"];

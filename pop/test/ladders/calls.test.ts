@@ -359,3 +359,192 @@ test("lost calls get their record also when Redis is away as the next process st
   );
   assert.ok(next.calls.knows(living));
 });
+
+async function talking(pop: PaperPop): Promise<CallId> {
+  const call = await inQueue(pop);
+  await pop.region(queued(call));
+  await pop.region(offer(call));
+  await pop.says("agent", "200", call, { kind: "leg-answered", leg: pop.leg(call), sdp: SDP_OF_PHONE });
+  return call;
+}
+
+const refer = (pop: PaperPop, call: CallId, number: string | undefined, n = 1): CallInput => ({
+  kind: "referred",
+  side: pop.leg(call, n),
+  request: "7",
+  number,
+});
+
+test("ladder: the agent refers the caller to a number: both talk until the target is there, then the agent is let go", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await talking(pop);
+  await pop.says("agent", "REFER", call, refer(pop, call, "+4930123456"));
+  assert.equal(pop.relay.heardByCaller(call), pop.leg(call));
+  await pop.says("agent", "180 of the target", call, { kind: "leg-ringing", leg: pop.leg(call, 2), status: 180 });
+  await pop.says("agent", "200 of the target", call, {
+    kind: "leg-answered",
+    leg: pop.leg(call, 2),
+    sdp: SDP_OF_PHONE,
+  });
+  assert.equal(pop.relay.heardByCaller(call), pop.leg(call, 2));
+  await pop.pass(1_000);
+  await pop.says("agent", "BYE of the target", call, { kind: "leg-hung-up", leg: pop.leg(call, 2), reason: "BYE" });
+  assert.equal(
+    pop.ladder(),
+    `
+     0  caller --> INVITE +498912345678
+     0  caller <-- 200
+     0  caller --> ACK
+     0  caller --> digit 1
+     0  region <-- enqueue
+     0  region --> queued
+     0  region --> offer
+     0  agent  <-- INVITE sip:alice@127.30.0.1
+     0  agent  --> 200
+     0  region <-- offer-accepted
+     0  agent  --> REFER
+     0  agent  <-- 202
+     0  agent  <-- NOTIFY 100
+     0  agent  <-- INVITE sip:+4930123456@127.20.0.9:5060
+     0  agent  --> 180 of the target
+     0  agent  <-- NOTIFY 180
+     0  agent  --> 200 of the target
+     0  agent  <-- NOTIFY 200, the last
+     0  agent  <-- BYE transfer.done
+     0  region <-- agent-released
+  1000  agent  --> BYE of the target
+  1000  caller <-- BYE normal
+`,
+  );
+  const [record] = pop.records();
+  assert.deepEqual(
+    record?.segments.map(({ kind, outcome }) => `${kind} ${outcome}`),
+    [
+      "flow ended",
+      "ringing answered",
+      "queue answered",
+      "ringing answered",
+      "agent transferred",
+      "transfer ended",
+      "flow ended",
+    ],
+  );
+});
+
+test("ladder: the target of a REFER is busy: the referrer hears so, and the two talk on", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await talking(pop);
+  await pop.says("agent", "REFER", call, refer(pop, call, "+4930123456"));
+  await pop.says("agent", "486 of the target", call, {
+    kind: "leg-failed",
+    leg: pop.leg(call, 2),
+    status: 486,
+    detail: "Busy Here",
+  });
+  assert.equal(pop.relay.heardByCaller(call), pop.leg(call));
+  await pop.says("caller", "BYE", call, BYE);
+  assert.equal(
+    pop.ladder(),
+    `
+     0  caller --> INVITE +498912345678
+     0  caller <-- 200
+     0  caller --> ACK
+     0  caller --> digit 1
+     0  region <-- enqueue
+     0  region --> queued
+     0  region --> offer
+     0  agent  <-- INVITE sip:alice@127.30.0.1
+     0  agent  --> 200
+     0  region <-- offer-accepted
+     0  agent  --> REFER
+     0  agent  <-- 202
+     0  agent  <-- NOTIFY 100
+     0  agent  <-- INVITE sip:+4930123456@127.20.0.9:5060
+     0  agent  --> 486 of the target
+     0  agent  <-- NOTIFY 486, the last
+     0  caller --> BYE
+     0  agent  <-- BYE normal
+     0  region <-- agent-released
+`,
+  );
+  assert.deepEqual(pop.relay.calls, []);
+});
+
+test("ladder: a referrer that hangs up at once leaves the caller with us until the target answers", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await talking(pop);
+  await pop.says("agent", "REFER", call, refer(pop, call, "+4930123456"));
+  await pop.says("agent", "BYE", call, { kind: "leg-hung-up", leg: pop.leg(call), reason: "BYE" });
+  assert.equal(pop.relay.heardByCaller(call), "worker");
+  await pop.says("agent", "200 of the target", call, {
+    kind: "leg-answered",
+    leg: pop.leg(call, 2),
+    sdp: SDP_OF_PHONE,
+  });
+  assert.equal(pop.relay.heardByCaller(call), pop.leg(call, 2));
+  await pop.says("caller", "BYE", call, BYE);
+  assert.equal(
+    pop.ladder(),
+    `
+     0  caller --> INVITE +498912345678
+     0  caller <-- 200
+     0  caller --> ACK
+     0  caller --> digit 1
+     0  region <-- enqueue
+     0  region --> queued
+     0  region --> offer
+     0  agent  <-- INVITE sip:alice@127.30.0.1
+     0  agent  --> 200
+     0  region <-- offer-accepted
+     0  agent  --> REFER
+     0  agent  <-- 202
+     0  agent  <-- NOTIFY 100
+     0  agent  <-- INVITE sip:+4930123456@127.20.0.9:5060
+     0  agent  --> BYE
+     0  region <-- agent-released
+     0  agent  --> 200 of the target
+     0  caller --> BYE
+     0  agent  <-- BYE normal
+`,
+  );
+});
+
+test("a REFER that cannot be followed is refused: from the caller, to no number, a second one, and the target dies with the caller", async () => {
+  const pop = new PaperPop(ACME);
+  const call = await talking(pop);
+  await pop.says("caller", "REFER", call, { kind: "referred", side: "caller", request: "2", number: "+4930123456" });
+  await pop.says("agent", "REFER to a name", call, refer(pop, call, undefined));
+  await pop.says("agent", "REFER", call, refer(pop, call, "+4930123456"));
+  await pop.says("agent", "REFER again", call, refer(pop, call, "+4930123457"));
+  await pop.says("caller", "BYE", call, BYE);
+  assert.equal(
+    pop.ladder(),
+    `
+     0  caller --> INVITE +498912345678
+     0  caller <-- 200
+     0  caller --> ACK
+     0  caller --> digit 1
+     0  region <-- enqueue
+     0  region --> queued
+     0  region --> offer
+     0  agent  <-- INVITE sip:alice@127.30.0.1
+     0  agent  --> 200
+     0  region <-- offer-accepted
+     0  caller --> REFER
+     0  caller <-- 603
+     0  agent  --> REFER to a name
+     0  agent  <-- 404
+     0  agent  --> REFER
+     0  agent  <-- 202
+     0  agent  <-- NOTIFY 100
+     0  agent  <-- INVITE sip:+4930123456@127.20.0.9:5060
+     0  agent  --> REFER again
+     0  agent  <-- 491
+     0  caller --> BYE
+     0  agent  <-- CANCEL
+     0  agent  <-- BYE normal
+     0  region <-- agent-released
+`,
+  );
+  assert.equal(pop.records().length, 1);
+});
