@@ -168,6 +168,10 @@ test("every phase, taken up by the next process, says its wishes again and nothi
       ["being joined", [...RINGING, "music plays", "leg 1 answers"]],
       ["talking", TALKING],
       ["after a transfer rang in vain", ["anchored", "acked", "presses 9", "leg 1 offer ready"]],
+      ["the agent refers, the target is prepared", [...TALKING, "leg 1 refers"]],
+      ["the agent refers, the target rings", [...TALKING, "leg 1 refers", "leg 2 offer ready"]],
+      ["the target is being joined", [...TALKING, "leg 1 refers", "leg 2 offer ready", "leg 2 answers"]],
+      ["the referrer is gone", [...TALKING, "leg 1 refers", "leg 2 offer ready", "leg 1 hangs up"]],
       ["ended", [...TALKING, "caller hangs up"]],
     ] as const
   ).map(
@@ -193,6 +197,10 @@ a second leg rings: park c1.1, play music/default forever from 700, invite c1.2
 being joined: bridge c1.1
 talking: 
 after a transfer rang in vain: play music/default forever, invite c1.1
+the agent refers, the target is prepared: offer-leg c1.2
+the agent refers, the target rings: invite c1.2
+the target is being joined: bridge c1.2
+the referrer is gone: park c1.1, invite c1.2
 ended: 
 `,
   );

@@ -34,7 +34,7 @@ import {
 import type { CallStep } from "./call-step.ts";
 import type { EndedBy } from "./contact-record.ts";
 import type { RoutingDirective } from "./contact-routing.ts";
-import { referred, referrerLeft, referTarget, referTimedOut } from "./refer.ts";
+import { referResumed, referred, referrerLeft, referTarget, referTimedOut } from "./refer.ts";
 import { closeSegment, Turn } from "./turn.ts";
 
 /** For a media worker to be started again and found: some 600 ms. Longer is dead air, and the flow takes its failure path. */
@@ -278,7 +278,7 @@ function takenOver(turn: Turn, { outageMs, epoch }: Extract<CallInput, { kind: "
  */
 function resume(turn: Turn, run: Running, diedAtUnixMs: UnixMs): void {
   const { far, playing } = run;
-  if (far.name === "talking") return;
+  if (far.name === "talking") return referResumed(turn, run);
   turn.stop("call.worker");
   const beforeLast = far.name === "none" ? run.legCount : run.legCount - 1;
   if (beforeLast > 0) turn.do({ kind: "park", leg: legOf(turn, beforeLast) });

@@ -126,6 +126,7 @@ export const SAID: Readonly<Record<string, CallInput>> = {
         `leg ${n} bridge fails`,
         { kind: "bridge-failed", leg: LEG(n), failure: { code: "media.no-such-leg", leg: LEG(n) } },
       ],
+      [`leg ${n} refers`, { kind: "referred", side: LEG(n), request: "7", number: "+4930123456" }],
       [`leg ${n} hangs up`, { kind: "leg-hung-up", leg: LEG(n), reason: "BYE" }],
     ]),
   ),
@@ -184,6 +185,10 @@ export function showEffect(effect: CallEffect): string | undefined {
       return `hang-up ${effect.side} ${effect.code}`;
     case "ended":
       return `ended by ${effect.record.endedBy} ${effect.record.endCode}`;
+    case "accept-refer":
+    case "reject-refer":
+    case "notify-refer":
+      return `${effect.kind}${"status" in effect ? ` ${effect.status}` : ""}`;
     case "reoffer":
     case "answer-reoffer":
     case "reject-reoffer":

@@ -53,18 +53,17 @@ export function referTarget(turn: Turn, far: Talking, refer: Trying, input: LegI
   switch (input.kind) {
     case "leg-offer-ready": {
       if (target.name !== "preparing") return;
-      const { uri, ringTimeoutMs } = target.party;
-      turn.run({ refer: { ...refer, target: { ...target, name: "ringing", farSdp: input.sdp } } });
-      const { callingNumber } = turn.state.basics;
-      turn.do({ kind: "invite", leg: target.leg, uri, sdp: input.sdp, callingNumber });
-      return turn.start("call.ring", ringTimeoutMs);
+      const ringing = { ...target, name: "ringing" as const, farSdp: input.sdp };
+      turn.run({ refer: { ...refer, target: ringing } });
+      invite(turn, ringing);
+      return turn.start("call.ring", target.party.ringTimeoutMs);
     }
     case "leg-ringing":
       return target.name === "ringing" ? notify(input.status, false) : undefined;
     case "leg-answered":
       if (target.name !== "ringing") return;
       turn.stop("call.ring");
-      turn.run({ refer: { ...refer, target: { ...target, name: "joining" } } });
+      turn.run({ refer: { ...refer, target: { ...target, name: "joining", answer: input.sdp } } });
       return turn.do({ kind: "bridge", leg: target.leg, answer: input.sdp });
     case "bridged":
       if (target.name === "joining") targetThere(turn, far, request, target, input);
@@ -114,9 +113,25 @@ export function referrerLeft(turn: Turn, far: Talking, target: ReferTarget, reas
     play: asId<"play">(`${target.leg}.refer`),
     prompts: [music],
     repeat: "forever" as const,
+    fromMs: 0,
+    sinceUnixMs: undefined,
   };
   turn.run({ playing });
   turn.do({ kind: "play", playing });
+}
+
+/** Taken up again by the next process: what was last asked for the target may have been missed. */
+export function referResumed(turn: Turn, { refer }: Running): void {
+  if (refer.name === "none") return;
+  const { target } = refer;
+  if (target.name === "preparing") return turn.do({ kind: "offer-leg", leg: target.leg });
+  if (target.name === "ringing") return invite(turn, target);
+  turn.do({ kind: "bridge", leg: target.leg, answer: target.answer });
+}
+
+function invite(turn: Turn, { leg, party, farSdp }: Extract<ReferTarget, { name: "ringing" }>): void {
+  const { callingNumber } = turn.state.basics;
+  turn.do({ kind: "invite", leg, uri: party.uri, sdp: farSdp, callingNumber });
 }
 
 function targetThere(
