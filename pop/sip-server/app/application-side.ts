@@ -4,6 +4,7 @@ import type { Log } from "../../../kernel/log.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
 import { parseCommand } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
+import { RESUME_TAG } from "../core/drachtio/resume.ts";
 import { type Applications, FailedAttempts, isSameSecret } from "./applications/applications.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
 import type { RequestRouting } from "./applications/request-routing.ts";
@@ -12,6 +13,7 @@ import type { DialogStore } from "./dialogs/dialog-store.ts";
 import type { Orphans } from "./dialogs/orphans.ts";
 import { isSource, type Sources } from "./guard/sources.ts";
 import { applicationObserver, type ProxyCommand, type ProxyLayer } from "./proxy/proxy.ts";
+import { Resumption } from "./resumption.ts";
 import type { UserAgentServer } from "./server/user-agent-server.ts";
 import type { Shell } from "./shell/shell.ts";
 import type { TimerOwner } from "./shell/timer-wheel.ts";
@@ -42,9 +44,11 @@ export interface ApplicationSideParts {
 export class ApplicationSide implements ApplicationHost {
   readonly #parts: ApplicationSideParts;
   readonly #failedAttempts = new FailedAttempts();
+  readonly #resumption: Resumption;
 
   constructor(parts: ApplicationSideParts) {
     this.#parts = parts;
+    this.#resumption = new Resumption(parts);
   }
 
   onOpen(link: ApplicationLink): void {
@@ -105,8 +109,14 @@ export class ApplicationSide implements ApplicationHost {
       connection.send(report.done(id, command.id, hostPorts, PROTOCOL_VERSION, localHostPorts));
       this.#parts.routing.admit(link);
       const { owner, isBack } = this.#parts.owners.authenticated(link, command.tags);
-      if (isBack) {
-        this.#parts.log.info("application.returned", { link: link.id, owner: owner.id });
+      if (isBack) this.#parts.log.info("application.returned", { link: link.id, owner: owner.id });
+      if (command.tags.includes(RESUME_TAG)) {
+        this.#resumption.expect(link);
+        if (isBack && owner.open) {
+          owner.away(); // its old connection is closed, and it says first what it remembers on the new one
+          this.ownerAway(owner);
+        }
+      } else if (isBack) {
         owner.back(link); // after the hello: what waited for it goes out now
         this.ownerBack(owner);
       }
@@ -130,6 +140,9 @@ export class ApplicationSide implements ApplicationHost {
       case "remove_route":
         this.#parts.applications.unroute(link, command.verb);
         link.send(report.done(id, command.id));
+        break;
+      case "resume":
+        this.#resumption.onCommand(link, id, command);
         break;
       case "proxy":
         this.#startProxy(link, id, command);
@@ -157,6 +170,7 @@ export class ApplicationSide implements ApplicationHost {
   #onClose(connection: ApplicationLink): void {
     const link = this.#parts.routing.linkOf(connection);
     this.#parts.routing.forget(connection);
+    this.#resumption.forget(link);
     const wasAuthenticated = this.#parts.applications.isAuthenticated(link);
     this.#parts.applications.close(link);
     if (!wasAuthenticated) {

@@ -3,6 +3,7 @@
 
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import { responseTo } from "../core/message/build.ts";
+import { serialise } from "../core/message/serialise.ts";
 import {
   type DialogRecord,
   type EndpointRecord,
@@ -14,6 +15,7 @@ import {
   type RecordUnusable,
   readable,
   requestFrom,
+  responseFrom,
 } from "../core/record/record.ts";
 import { serverKey } from "../core/transaction/key.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
@@ -72,6 +74,10 @@ export function dialogRecord(entry: DialogEntry, unixMs: number): DialogRecord {
         : {
             invite: String((freeze(unacknowledged.invite) as { sip: string }).sip),
             endBecause: unacknowledged.endBecause,
+            answer: unacknowledged.answer && {
+              sip: serialise(unacknowledged.answer.response),
+              transactionId: unacknowledged.answer.transactionId,
+            },
           },
     heldBye: heldBye?.record(unixMs),
   };
@@ -184,11 +190,13 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
       server.restored.acceptance(entry, acceptance, served.get(acceptance.transaction), unixMs);
     if (unacknowledged !== undefined) {
       const invite = requestFrom(unacknowledged.invite);
+      const { answer } = unacknowledged;
       client.restored.unacknowledged(
         entry,
         invite,
         unacknowledged.endBecause,
         invites.get(`${invite.callId}|${invite.cseq.number}`),
+        answer && { response: responseFrom(answer.sip), transactionId: answer.transactionId },
       );
     }
     if (heldBye !== undefined) client.restored.heldBye(entry, heldBye, resolve, unixMs);

@@ -84,14 +84,14 @@ export class Owner implements ApplicationLink {
     this.#link?.close();
   }
 
-  /** The connection that speaks for it from now on; what waited goes out. */
-  back(link: ApplicationLink): void {
+  /** The connection that speaks for it from now on; what waited goes out, but for what it gets in another way. */
+  back(link: ApplicationLink, isCovered: (payload: string) => boolean = () => false): void {
     this.#link = link;
     const nowMs = this.#clock.nowMs();
     const waiting = this.#outbox;
     this.#outbox = [];
     this.#outboxBytes = 0;
-    for (const { payload, untilMs } of waiting) if (untilMs >= nowMs) link.send(payload);
+    for (const { payload, untilMs } of waiting) if (untilMs >= nowMs && !isCovered(payload)) link.send(payload);
   }
 
   away(): void {

@@ -62,6 +62,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
   readonly #forks: Forks;
   #cancellation = cancellation.UNASKED;
   #answered = false;
+  #provisional = 0;
   #attempts = UNTRIED;
   /** It is the one INVITE of ours that its dialog may have under way. */
   holdsInviting = false;
@@ -99,6 +100,16 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     return this.#outgoing.flow?.address ?? "";
   }
 
+  /** An INVITE that is to make a call. */
+  get isOpening(): boolean {
+    return this.#inside === undefined && this.isCancellable;
+  }
+
+  /** The last status above 100 that the peer has said; 0: none. */
+  get provisional(): number {
+    return this.#provisional;
+  }
+
   get isCancellable(): boolean {
     return this.request.method === "INVITE" && !this.#answered;
   }
@@ -132,6 +143,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
       ...this.#forks.record(),
       cancellation: freeze(this.#cancellation),
       answered: this.#answered,
+      provisional: this.#provisional,
       holdsInviting: this.holdsInviting,
       raised: this.#raised,
       nonces: this.#attempts.nonces,
@@ -143,6 +155,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     this.#forks.resume(record, resolve);
     this.#cancellation = thaw(record.cancellation);
     this.#answered = record.answered;
+    this.#provisional = record.provisional ?? 0;
     this.#isOut = true;
     this.holdsInviting = record.holdsInviting;
     this.#raised = record.raised;
@@ -294,6 +307,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     if (this.#answered) return;
     if (this.request.method === "INVITE") this.cancel({ kind: "provisional" });
     if (response.status === 100) return; // hop by hop
+    this.#provisional = response.status;
     const entry = this.request.method === "INVITE" ? this.#entryFor(response, from) : this.#inside;
     const rseq = Number(headerValue(response, "rseq") ?? "0");
     if (rseq > 0 && entry !== undefined) {
@@ -328,7 +342,12 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
     this.#end(response);
     this.#user.sessions.agreed(entry, agreed(response));
     if (this.#inside === undefined) this.#shell.records?.started("network", response, "uac");
-    entry.unacknowledged = { invite: this.request, endBecause: this.#whyEnd(response), keeper: this };
+    entry.unacknowledged = {
+      invite: this.request,
+      endBecause: this.#whyEnd(response),
+      keeper: this,
+      ...(this.#inside === undefined ? { answer: { response, transactionId: this.transactionId } } : {}),
+    };
     sendArrived(this.#shell, this.link, response, from, this.transactionId, entry.dialog.id);
     if (!this.link.open) this.expectOwner();
   }

@@ -3,7 +3,7 @@
 import type { SipRequest } from "../../core/message/message.ts";
 import { type CallRecord, type ClientUserRecord, requestFrom } from "../../core/record/record.ts";
 import type { Owner, Owners } from "../applications/owners.ts";
-import type { DialogEntry, DialogStore, HeldRequest, Resolve } from "../dialogs/dialog-store.ts";
+import type { DialogEntry, DialogStore, HeldRequest, Resolve, UnacknowledgedAnswer } from "../dialogs/dialog-store.ts";
 import type { ClientRequest, ClientRequestUser } from "../next-hops/client-request.ts";
 import type { ClientRequests } from "../next-hops/client-requests.ts";
 import type { Shell } from "../shell/shell.ts";
@@ -67,10 +67,11 @@ export class RestoredRequests {
     invite: SipRequest,
     endBecause: string | undefined,
     user: ClientUser | undefined,
+    answer: UnacknowledgedAnswer | undefined,
   ): void {
     const isKeeper = user instanceof ClientCall || user instanceof Refresh;
     const keeper = isKeeper ? user : { request: invite, keepAck: NOTHING, expectOwner: NOTHING };
-    entry.unacknowledged = { invite, endBecause, keeper };
+    entry.unacknowledged = { invite, endBecause, keeper, answer };
   }
 
   heldBye(entry: DialogEntry, record: CallRecord | string, resolve: Resolve, unixMs: number): void {

@@ -237,6 +237,11 @@ export class UserAgentClient implements RestoredCallUser {
     for (const { unacknowledged } of this.#dialogs.ownedBy(owner)) unacknowledged?.keeper.expectOwner();
   }
 
+  /** The INVITEs by which an application is placing calls. */
+  *opening(owner: Owner): Iterable<ClientCall> {
+    for (const call of this.#calls.values()) if (call.link === owner && call.isOpening) yield call;
+  }
+
   isOwing(owner: Owner): boolean {
     for (const call of this.#calls.values()) if (call.link === owner) return true;
     return false;

@@ -4,7 +4,7 @@
 import type { AcceptedInviteState } from "../../core/dialog/accepted-invite.ts";
 import { type Dialog, dialogKey } from "../../core/dialog/dialog.ts";
 import type { Flow } from "../../core/flow.ts";
-import type { SipRequest } from "../../core/message/message.ts";
+import type { SipRequest, SipResponse } from "../../core/message/message.ts";
 import type { AcceptanceRecord, CallRecord, DialogReference } from "../../core/record/record.ts";
 import type { Exchange } from "../../core/session/offer-answer.ts";
 import * as sessionTimer from "../../core/session/session-timer.ts";
@@ -18,6 +18,14 @@ export interface UnacknowledgedInvite {
   readonly endBecause: string | undefined;
   /** Whoever hears copies of that 2xx, and answers them with the ACK. RFC 3261 §13.2.2.4. */
   readonly keeper: AckKeeper;
+  /** For an application that comes back without it; undefined: no application has placed a call by this INVITE. */
+  readonly answer?: UnacknowledgedAnswer | undefined;
+}
+
+export interface UnacknowledgedAnswer {
+  readonly response: SipResponse;
+  /** The application's name for the INVITE. */
+  readonly transactionId: string;
 }
 
 export interface AckKeeper {

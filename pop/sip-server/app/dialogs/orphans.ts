@@ -55,7 +55,12 @@ export class Orphans implements TimerOwner {
   giveUp(owner: Owner): void {
     this.#stop(owner);
     this.#owners.forget(owner);
-    for (const entry of this.#dialogs.ownedBy(owner)) this.#doomed.push(entry);
+    this.doom(this.#dialogs.ownedBy(owner));
+  }
+
+  /** Their application is there, and does not know them. */
+  doom(entries: Iterable<DialogEntry>): void {
+    for (const entry of entries) this.#doomed.push(entry);
     if (this.#doomed.length > 0 && this.#turn === undefined) this.onTimer();
   }
 

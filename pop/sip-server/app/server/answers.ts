@@ -190,6 +190,11 @@ export class Answers {
     return false;
   }
 
+  /** What it has yet to answer, in the order in which it came. */
+  owedBy(owner: Owner): readonly PendingRequest[] {
+    return [...this.#pending.values()].filter(({ facts, held }) => facts.link === owner && held === undefined);
+  }
+
   isPending(transactionId: string): boolean {
     return this.#pending.has(transactionId);
   }
@@ -271,8 +276,7 @@ export class Answers {
 
   /** Neither the application nor a PRACK came: say so while the peer still listens. */
   readonly #onSilence = (pending: PendingRequest, because: Silence): void => {
-    if (because !== "expired" && !pending.facts.link.open && pending.held === undefined)
-      return this.#onAbsence(pending);
+    if (because !== "expired" && !pending.facts.link.open && pending.held === undefined) return this.absent(pending);
     const counter = because === "expired" ? "expired_requests" : "unanswered_requests";
     this.#shell.counters.add(counter, `method="${methodLabel(pending.facts.request.method)}"`);
     // RFC 3261 §13.3.1: 487; RFC 3262 §3: a 5xx. A re-INVITE that nobody answers does not end the call; a BYE does.
@@ -282,7 +286,7 @@ export class Answers {
   };
 
   /** The application has not come back in time. A new request may succeed elsewhere, one in a dialog a little later; a BYE is a BYE. */
-  #onAbsence(pending: PendingRequest): void {
+  absent(pending: PendingRequest): void {
     const { request, link } = pending.facts;
     const { entry } = pending;
     this.#shell.counters.add("requests_without_application", `method="${methodLabel(request.method)}"`);

@@ -204,10 +204,13 @@ export class UserAgentServer {
       entry.exchange = described(entry.exchange, "peer", method, request.cseq.number);
     // An application that is away finds it when it is back in time.
     const pending = this.#open(request, from, point, entry.owner, entry);
-    this.#usages.inTurn(entry, request, (isWanted) => {
-      if (!isWanted) this.answers.finish(pending, this.answers.answer(pending, 481));
-      else sendArrived(this.#shell, entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
-    });
+    if (method === "BYE" && !entry.owner.open)
+      this.answers.absent(pending); // there is nothing to ask it
+    else
+      this.#usages.inTurn(entry, request, (isWanted) => {
+        if (!isWanted) this.answers.finish(pending, this.answers.answer(pending, 481));
+        else sendArrived(this.#shell, entry.owner, request, from, pending.facts.transactionId, entry.dialog.id);
+      });
     if (method === "BYE") this.#shell.records?.stopped("network", request, "normal-release");
     if (method === "PRACK") this.answers.sendHeld(entry);
   }

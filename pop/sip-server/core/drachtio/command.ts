@@ -6,6 +6,7 @@ import { trimLws } from "../message/lws.ts";
 import { type Header, header } from "../message/message.ts";
 import { isCallId, tagIn } from "../message/parse.ts";
 import { parseTimeout } from "./request-handler.ts";
+import { CLAIMS_PER_FRAME_MAX, readClaims } from "./resume.ts";
 
 /** A message as an application writes it: no Via, no CSeq it need care for. */
 export interface Draft {
@@ -37,6 +38,8 @@ export type Command = { readonly id: string } & (
     }
   /** Ours, not drachtio's: whose datagrams we look at. */
   | { readonly kind: "sources"; readonly allow: readonly string[] }
+  /** Ours too: which calls the application remembers. */
+  | { readonly kind: "resume"; readonly part: "more" | "last"; readonly callIds: readonly string[] }
   | {
       readonly kind: "send-request";
       readonly transactionId: string;
@@ -101,6 +104,13 @@ export function parseCommand(payload: string): Outcome<Command, CommandFault> {
       const named = allow.filter((cidr) => cidr !== "");
       if (tokens[2] !== "allow" || named.length > SOURCES_MAX) return no("Invalid message format");
       return succeed({ id, kind, allow: named });
+    }
+    case "resume": {
+      const [, , part] = tokens;
+      const callIds = metaEnd === -1 ? [] : readClaims(payload.slice(metaEnd + 2));
+      if ((part !== "more" && part !== "last") || callIds.length > CLAIMS_PER_FRAME_MAX)
+        return no("Invalid message format");
+      return succeed({ id, kind, part, callIds });
     }
     case "sip":
       return metaEnd === -1 ? no("Invalid message format") : parseSip(id, tokens, payload.slice(metaEnd + 2));

@@ -7,7 +7,7 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { Dialog } from "../dialog/dialog.ts";
 import type { ResponseDraft } from "../drachtio/command.ts";
 import type { Flow } from "../flow.ts";
-import type { SipMessage, SipRequest } from "../message/message.ts";
+import type { SipMessage, SipRequest, SipResponse } from "../message/message.ts";
 import { PARSE_LIMITS, type ParseLimits, parseMessage } from "../message/parse.ts";
 import { serialise } from "../message/serialise.ts";
 import type { Exchange } from "../session/offer-answer.ts";
@@ -66,6 +66,8 @@ export interface CallRecord {
   readonly chosen: DialogReference | undefined;
   readonly cancellation: Plain;
   readonly answered: boolean;
+  /** The last provisional status above 100. */
+  readonly provisional?: number;
   readonly holdsInviting: boolean;
   /** A 422 has been followed. */
   readonly raised: boolean;
@@ -136,7 +138,14 @@ export interface DialogRecord {
   readonly ending: boolean;
   readonly acceptance: AcceptanceRecord | undefined;
   /** The INVITE whose 2xx has no ACK, and why the call is to end with that. */
-  readonly unacknowledged: { readonly invite: string; readonly endBecause: string | undefined } | undefined;
+  readonly unacknowledged:
+    | {
+        readonly invite: string;
+        readonly endBecause: string | undefined;
+        /** The 2xx, for an application that comes back without it. */
+        readonly answer?: { readonly sip: string; readonly transactionId: string } | undefined;
+      }
+    | undefined;
   /** The application's BYE that waits for the ACK, or the reason of our own. */
   readonly heldBye: CallRecord | string | undefined;
 }
@@ -198,6 +207,13 @@ export class RecordFault extends Error {}
 export function requestFrom(text: string): SipRequest {
   const message = messageFrom(text);
   if (message.kind !== "request") throw new RecordFault("not a request");
+  return message;
+}
+
+/** @throws RecordFault */
+export function responseFrom(text: string): SipResponse {
+  const message = messageFrom(text);
+  if (message.kind !== "response") throw new RecordFault("not a response");
   return message;
 }
 
