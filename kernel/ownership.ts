@@ -31,6 +31,11 @@ export class LeasedOwnership implements Ownership {
     return this.#nowMs() < this.#untilMs;
   }
 
+  /** How long it still lasts, if nobody extends it; 0 or less when it is over. */
+  leftMs(): number {
+    return this.#untilMs - this.#nowMs();
+  }
+
   /** Never shortens: a renewal that was overtaken changes nothing. */
   extend(untilMs: InstantMs): void {
     if (untilMs > this.#untilMs) this.#untilMs = untilMs;
