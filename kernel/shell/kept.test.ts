@@ -36,7 +36,7 @@ before(() => {
         await once(server, "listening");
         log.info("fixture.started", { epoch: ownership.epoch, held: ownership.held(), died: beginning.formerDiedAtUnixMs ?? 0 });
         if (config.stuck) setTimeout(() => { for (;;); }, 20);
-        process.on("SIGUSR2", () => beginning.superseded(9));
+        process.on("SIGHUP", () => beginning.superseded(9));
         return {
           stop: async () => { log.info("fixture.stopped"); },
           handOver: async () => { log.info("fixture.handed-over"); },
@@ -192,6 +192,6 @@ test("a configuration that is not usable, a superseded owner, no channel: each h
   assert.match(bad.lines.join("\n"), /port.*\n.*more/);
   late.say(serve({}, 60_000));
   await late.heard("serving");
-  late.child.kill("SIGUSR2");
+  late.child.kill("SIGHUP");
   assert.deepEqual(await late.ended(), [EXIT.superseded, null]);
 });
