@@ -52,15 +52,18 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
   const spool = join(dataDir, "spool");
   const events = await EventSpool.open({ dir: spool, publisher, log, bytesMax: limits.spoolBytesMax });
 
-  const store = new RedisCheckpointStore({
-    service: hostId,
-    book: "calls",
-    epoch: ownership.epoch,
-    ...config.redis,
-    log,
-    // Another serves: to stop in order would hang up calls that are its own now.
-    onSuperseded: () => process.exit(EXIT.failed),
-  });
+  const book = (name: string) =>
+    new RedisCheckpointStore({
+      service: config.checkpoints?.service ?? hostId,
+      book: name,
+      epoch: ownership.epoch,
+      ...config.redis,
+      log,
+      // Another serves: to stop in order would hang up calls that are its own now.
+      onSuperseded: () => process.exit(EXIT.failed),
+    });
+  const store = book("calls");
+  const flows = book("flows");
   const secret = readSecretFile("sip.secretFile", config.sip.secretFile);
   const signalling = new DrachtioSignalling(
     { host: config.sip.host, port: config.sip.port, secret, server: config.sip.server },
@@ -82,10 +85,12 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
       log,
       signalling,
       routing,
+      ownership,
       store,
+      flows,
       media: { relay, server, promptsOf: (tenant) => tenantPrompts(tenant, prompts) },
       events,
-      snapshots: new DiskSnapshotStore(join(dataDir, "snapshot.json")),
+      snapshots: new DiskSnapshotStore(join(dataDir, "snapshot.json"), config.snapshotFallbackFile),
       counted: (what) => count(metrics, what),
     },
   );
@@ -102,9 +107,10 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
   server.onPlayed(({ call, play, how }) => calls.signalled(call, { kind: "played", play, how }));
   server.onConnected(() => calls.workerBack());
 
-  calls.restore();
-  await calls.closeLost();
+  calls.loadSnapshot();
+  await calls.restore();
   await signalling.start(calls);
+  calls.resume(undefined);
   // What an earlier process of ours has left at the relay; if it is away just now, its own time-out takes them.
   void relay.releaseStrangers((call) => calls.knows(call));
   routing.start(calls);
@@ -127,7 +133,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
       await calls.finish(limits.drainMs);
       health.stop();
       await signalling.close();
-      await Promise.all([routing.close(), link.close(), events.close(), store.close()]);
+      await Promise.all([routing.close(), link.close(), events.close(), store.close(), flows.close()]);
       await Promise.all([relay.close(), server.disconnect(), channel.close(), http.close()]);
     },
   };

@@ -44,6 +44,8 @@ export interface SavedMedia {
 
 /** How a call hears of its media. */
 export interface MediaListener {
+  /** False: this process may not act any more; what waits is not asked for. */
+  held(): boolean;
   tell(input: CallInput): void;
   /** What would be saved is not what it was; no input need follow. */
   changed(): void;
@@ -123,7 +125,7 @@ export class CallMedia {
 
   #next(command: () => Promise<void>): void {
     this.#line = this.#line.then(async () => {
-      if (this.#released) return;
+      if (this.#released || !this.#listener.held()) return;
       await command();
       this.#listener.changed();
     });

@@ -13,6 +13,7 @@ import { startCall, stepCall } from "../core/call/call-machine.ts";
 import type { CallBasics, CallState } from "../core/call/call-state.ts";
 import type { CallStep } from "../core/call/call-step.ts";
 import type { CallEvent, ContactRecord } from "../core/call/contact-record.ts";
+import { type CallCheckpoint, CHECKPOINT_FORM, deadlinesOf } from "./call-checkpoint.ts";
 import type { CallMedia, MediaListener } from "./call-media.ts";
 import { type CallJournal, note } from "./journal.ts";
 
@@ -23,27 +24,14 @@ export interface RunnerWorld {
   readonly signalling: SipSignalling;
   readonly routing: ContactRouting;
   readonly store: CheckpointStore;
+  /** False: this process may not act any more, and does nothing. */
+  held(): boolean;
+  /** One with a record takes the place of the call's checkpoint. */
   tell(event: CallEvent): void;
   ended(call: CallId, record: ContactRecord): void;
 }
 
-/** A checkpoint: what a twin needs to take the call over. `v` changes when the shape does. */
-export interface CallCheckpoint {
-  readonly v: 1;
-  readonly state: CallState;
-  /** Deadlines as wall-clock time, for a host with another monotonic clock. */
-  readonly deadlinesUnixMs: Readonly<Record<string, number>>;
-}
-
-/** @returns undefined for what is no checkpoint, or one of a version that we do not know */
-export function readCheckpoint(text: string): CallState | undefined {
-  try {
-    const checkpoint = JSON.parse(text) as Partial<CallCheckpoint>;
-    return checkpoint.v === 1 ? checkpoint.state : undefined;
-  } catch {
-    return undefined;
-  }
-}
+type MediaOf = (listener: MediaListener) => CallMedia;
 
 /** Inputs of one call that wait: more than this in one moment is a fault, not traffic. */
 export const CALL_INPUTS_MAX = 256;
@@ -59,21 +47,52 @@ export class CallRunner {
   #busy = false;
   #alarm: Alarm | undefined;
 
-  constructor(
+  private constructor(
     world: RunnerWorld,
     context: CallContext,
-    basics: CallBasics,
     journal: CallJournal,
-    media: (listener: MediaListener) => CallMedia,
+    media: MediaOf,
+    state: CallState,
   ) {
     this.#world = world;
     this.#context = context;
     this.#journal = journal;
-    this.#media = media({ tell: (input) => this.handle(input), changed: () => this.#mediaChanged() });
+    this.#state = state;
+    this.#media = media({
+      held: () => world.held(),
+      tell: (input) => this.handle(input),
+      changed: () => this.save(),
+    });
+  }
+
+  static arrived(
+    world: RunnerWorld,
+    context: CallContext,
+    journal: CallJournal,
+    media: MediaOf,
+    basics: CallBasics,
+  ): CallRunner {
     const first = startCall(context, basics);
-    this.#state = first.state;
-    this.#take(first);
-    this.#drain();
+    const runner = new CallRunner(world, context, journal, media, first.state);
+    runner.#take(first);
+    runner.#drain();
+    return runner;
+  }
+
+  /** As it was when `checkpoint` was made. It stands still until it hears that it is "resumed". */
+  static restored(
+    world: RunnerWorld,
+    context: CallContext,
+    journal: CallJournal,
+    media: MediaOf,
+    checkpoint: CallCheckpoint,
+  ): CallRunner {
+    const runner = new CallRunner(world, context, journal, media, checkpoint.state);
+    const { clock } = world;
+    for (const [timer, dueAtMs] of deadlinesOf(checkpoint, clock.nowMs(), clock.unixMs()))
+      runner.#timers.start(timer, dueAtMs);
+    runner.#media.restore(checkpoint);
+    return runner;
   }
 
   get state(): CallState {
@@ -81,6 +100,7 @@ export class CallRunner {
   }
 
   handle(input: CallInput): void {
+    if (!this.#world.held()) return;
     if (!this.#inbox.put(input).ok) {
       this.#world.log.error("call.inbox-full", { callId: this.#state.basics.id, dropped: input.kind });
       return;
@@ -93,8 +113,9 @@ export class CallRunner {
     return this.#media.settled();
   }
 
-  #mediaChanged(): void {
-    if (this.#state.phase.name !== "ended") this.#checkpoint();
+  /** With all that its parts know by now. Safe to repeat, and safe for a call that has ended. */
+  save(): void {
+    if (this.#state.phase.name !== "ended") this.#world.store.save(this.#state.basics.id, this.#text);
   }
 
   #drain(): void {
@@ -119,8 +140,7 @@ export class CallRunner {
     }
     this.#busy = false;
     this.#armAlarm();
-    if (state.phase.name === "ended") this.#world.store.remove(state.basics.id);
-    else if (changed || effects.length > 0) this.#checkpoint();
+    if (changed || effects.length > 0) this.save();
   }
 
   /** A library that throws costs this effect, never those after it: a call that nobody ends any more costs a carrier money. */
@@ -190,16 +210,22 @@ export class CallRunner {
     this.#armAlarm();
   }
 
-  #checkpoint(): void {
-    this.#world.store.save(this.#state.basics.id, this.#text);
-  }
-
   /** Of the state as it is when it is written. */
   readonly #text = (): string => {
-    const { clock } = this.#world;
-    const offset = clock.unixMs() - clock.nowMs();
-    const deadlinesUnixMs = Object.fromEntries(this.#timers.entries().map(([name, at]) => [name, at + offset]));
-    const checkpoint: CallCheckpoint = { v: 1, state: this.#state, deadlinesUnixMs };
+    const { clock, signalling } = this.#world;
+    const { id, flowId, flowVersion } = this.#state.basics;
+    const savedAtUnixMs = clock.unixMs();
+    const offset = savedAtUnixMs - clock.nowMs();
+    const checkpoint: CallCheckpoint = {
+      v: CHECKPOINT_FORM,
+      state: this.#state,
+      deadlinesUnixMs: Object.fromEntries(this.#timers.entries().map(([name, at]) => [name, at + offset])),
+      savedAtUnixMs,
+      signalling: signalling.saved(id),
+      ...this.#media.saved(),
+      flow: { id: flowId, version: flowVersion },
+      dialogs: this.#journal.dialogs,
+    };
     return JSON.stringify(checkpoint);
   };
 }

@@ -10,30 +10,36 @@ import {
   type TenantId,
   type TrunkId,
 } from "../../kernel/ids.ts";
-import type { Outcome } from "../../kernel/outcome.ts";
-import { fail, succeed } from "../../kernel/outcome.ts";
+import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
+import type { Ownership } from "../../kernel/ownership.ts";
+import type { UnixMs } from "../../kernel/units.ts";
 import type { ContactRoutingHost } from "../boundary/contact-routing.ts";
 import type { EventSink } from "../boundary/event-sink.ts";
 import type { RegionCommand, RegionLinkHost, SnapshotRefused } from "../boundary/region-link.ts";
 import type { IncomingCall, SignallingHost } from "../boundary/sip-signalling.ts";
 import type { SnapshotStore } from "../boundary/snapshot-store.ts";
-import { type AdmissionState, admit, noCalls, release } from "../core/admission/admission.ts";
+import type { CheckpointStore } from "../checkpoint/boundary/checkpoint-store.ts";
+import { type AdmissionState, admit, noCalls, readmit, release } from "../core/admission/admission.ts";
 import type { CallContext, CallInput, CallLimits } from "../core/call/call-execution.ts";
 import { stepCall } from "../core/call/call-machine.ts";
-import type { CallBasics } from "../core/call/call-state.ts";
-import type { ContactRecord } from "../core/call/contact-record.ts";
+import type { CallBasics, CallState } from "../core/call/call-state.ts";
+import type { CallEvent, ContactRecord } from "../core/call/contact-record.ts";
 import type { HeldContacts, HeldOffer, RoutingDirective, WaitingContact } from "../core/call/contact-routing.ts";
 import type { CallFailure } from "../core/failure/call-failure.ts";
 import { judge } from "../core/failure/judge.ts";
+import type { Flow } from "../core/ivr/flow.ts";
 import { compile } from "../core/routing/compile-snapshot.ts";
 import { type Route, routeCall } from "../core/routing/resolve-number.ts";
 import type { RoutingTable } from "../core/routing/routing-table.ts";
 import type { Snapshot } from "../core/routing/snapshot.ts";
+import { readCheckpoint } from "./call-checkpoint.ts";
 import { CallMedia, type MediaEngines } from "./call-media.ts";
-import { CallRunner, type RunnerWorld, readCheckpoint } from "./call-runner.ts";
+import { CallRunner, type RunnerWorld } from "./call-runner.ts";
 import { type CallJournal, Journals } from "./journal.ts";
+import { PinnedFlows } from "./pinned-flows.ts";
+import { UnconfirmedRecords } from "./unconfirmed-records.ts";
 
-const CLOSE_LOST_AGAIN_MS = 5_000;
+const CLOSE_LEFT_BEHIND_AGAIN_MS = 5_000;
 
 export interface CallsSettings {
   readonly regionId: RegionId;
@@ -45,7 +51,11 @@ export interface CallsSettings {
   readonly journalsMax: number;
 }
 
-export interface CallsWorld extends Omit<RunnerWorld, "tell" | "ended"> {
+export interface CallsWorld extends Omit<RunnerWorld, "held" | "tell" | "ended"> {
+  /** Of the service whose calls these are: while it is not held nothing is said, done or written. */
+  readonly ownership: Ownership;
+  /** The book of flow versions that calls have begun with. */
+  readonly flows: CheckpointStore;
   readonly media: MediaEngines;
   readonly events: EventSink;
   readonly snapshots: SnapshotStore;
@@ -65,9 +75,15 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   /** The same for every call. */
   readonly #runnerWorld: RunnerWorld;
   readonly journals: Journals;
+  /** Restored, and not told to go on yet. */
+  readonly #standing = new Set<CallId>();
+  readonly #flows: PinnedFlows;
+  readonly #unconfirmed: UnconfirmedRecords;
   #admission: AdmissionState = noCalls;
   #table: RoutingTable | undefined;
   #draining = false;
+  /** Another process is about to be the owner. */
+  #handedOver = false;
   /** The process is about to end: nobody can call the drain off any more. */
   #finishing = false;
   /** Ended calls whose media is still being released. */
@@ -78,7 +94,14 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#settings = settings;
     this.#world = world;
     this.journals = new Journals(settings.journalsMax);
+    const { flows, store, log, events } = world;
+    const isCurrent = ({ tenantId, id, version }: Flow) => this.#table?.flow(tenantId, id, version) !== undefined;
+    this.#flows = new PinnedFlows(flows, log, isCurrent);
+    this.#unconfirmed = new UnconfirmedRecords(store, log);
     this.#runnerWorld = this.#worldOfRunners();
+    events.onSettled((settled) => {
+      for (const event of settled) if (event.record !== undefined) this.#unconfirmed.confirmed(event);
+    });
   }
 
   // ---- the snapshot ----
@@ -97,7 +120,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   }
 
   /** The last good one, from disk: the POP serves calls before its region has said a word. */
-  restore(): void {
+  loadSnapshot(): void {
     const { log, snapshots } = this.#world;
     const loaded = snapshots.load();
     if (!loaded.ok) return log.info("snapshot.none-on-disk", { ...loaded.failure });
@@ -113,6 +136,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       return fail({ code: "snapshot.refused", mistakes: compiled.failure });
     }
     this.#table = compiled.value;
+    this.#flows.sweep();
     signalling.trustSources(compiled.value.allowList);
     log.info("snapshot.applied", { version: snapshot.version });
     return succeed(undefined);
@@ -121,49 +145,113 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   // ---- what an earlier process has left ----
 
   /**
-   * Calls that the last process of this host was running when it died: their dialogs are lost, so each is ended on
-   * paper, and leaves its one contact record. Resolves to how many there were. While the store is away it is asked
-   * again now and then; new calls do not wait for that.
+   * Takes up the calls that an earlier process of the service had when it died, before signalling and region are started; they
+   * stand still until `resume`. Records that the region may not have are sent again. While the store is away new calls are
+   * served without those: they are closed on paper once it is back, for nobody has claimed their dialogs meanwhile.
    */
-  async closeLost(): Promise<number> {
-    const { store, log, events, clock, routing, setAlarm } = this.#world;
-    const loaded = await store.load();
+  async restore(): Promise<Restored> {
+    const beganAtMs = this.#world.clock.nowMs();
+    const [loaded] = await Promise.all([this.#world.store.load(), this.#flows.load()]);
     if (!loaded.ok) {
-      if (!this.#finishing && loaded.failure.code === "store.away")
-        setAlarm(CLOSE_LOST_AGAIN_MS, () => void this.closeLost());
-      return 0;
+      this.#world.log.error("calls.not-restored", { ...loaded.failure });
+      if (loaded.failure.code === "store.away") this.#closeLeftBehindLater();
+      return { calls: 0, closed: 0, records: 0, tookMs: this.#world.clock.nowMs() - beganAtMs };
     }
-    const lost = [...loaded.value].filter(([field]) => !this.#runners.has(asId<"call">(field)));
-    for (const [call, text] of lost) {
-      store.remove(call);
-      const state = readCheckpoint(text);
-      if (state === undefined) {
-        log.error("checkpoint.unreadable", { callId: call });
-        continue;
-      }
-      const input = { kind: "signalling-lost", code: "pop.restarted" } as const;
-      for (const effect of stepCall(this.#paperContext(), state, input, clock.unixMs()).effects) {
-        if (effect.kind === "tell") void events.append([effect.event]);
-        if (effect.kind === "report") routing.report(effect.report);
-        if (effect.kind === "ended") this.#world.counted({ kind: "ended", record: effect.record });
-      }
-    }
-    if (lost.length > 0) log.warn("calls.lost", { calls: lost.length });
-    return lost.length;
+    const restored = { calls: 0, closed: 0, records: 0 };
+    for (const [field, text] of loaded.value) restored[this.#takeUp(field, text)]++;
+    this.#flows.sweep();
+    const tookMs = Math.round(this.#world.clock.nowMs() - beganAtMs);
+    if (loaded.value.size > 0) this.#world.log.warn("calls.restored", { ...restored, tookMs });
+    return { ...restored, tookMs };
   }
 
-  /** Enough to end a call; no flow runs in it any more. */
-  #paperContext(): CallContext {
-    const { regionId, popId, hostId, limits } = this.#settings;
-    const nothing = { id: asId<"flow">(""), tenantId: asId<"tenant">(""), version: 0, start: "", activities: {} };
-    return {
-      flow: { flow: { ...nothing, variables: {} }, defaultTreatment: [], musicOf: () => undefined },
-      regionId,
-      popId,
-      hostId,
-      limits,
-      outboundUri: () => undefined,
-    };
+  /** Restored calls go on: each says again what it wants of relay, worker and SIP server, and its timers run. */
+  resume(formerDiedAtUnixMs: UnixMs | undefined): void {
+    const { clock, ownership } = this.#world;
+    const { epoch } = ownership;
+    const outageMs = formerDiedAtUnixMs === undefined ? 0 : Math.max(0, clock.unixMs() - formerDiedAtUnixMs);
+    const standing = [...this.#standing];
+    this.#standing.clear();
+    for (const call of standing) this.#runners.get(call)?.handle({ kind: "resumed", outageMs, epoch });
+  }
+
+  #takeUp(field: string, text: string): "calls" | "closed" | "records" {
+    const { log, clock } = this.#world;
+    const read = readCheckpoint(text);
+    if (!read.ok) {
+      log.error("checkpoint.unreadable", { callId: field, detail: read.failure.detail });
+      if (read.failure.state === undefined) this.#world.store.remove(field);
+      else this.#closeOnPaper(read.failure.state, "checkpoint.unreadable");
+      return "closed";
+    }
+    if (read.value.kind === "ended") {
+      this.#tell(read.value.event);
+      return "records";
+    }
+    const { checkpoint } = read.value;
+    const { state, signalling, callerOffer, dialogs } = checkpoint;
+    const { basics } = state;
+    if (signalling === undefined || basics.id !== field) {
+      this.#closeOnPaper(state, "pop.restarted");
+      return "closed";
+    }
+    const flow = this.#flows.of(basics) ?? this.#table?.flow(basics.tenantId, basics.flowId, basics.flowVersion);
+    if (flow === undefined) log.error("flow.version-missing", { callId: basics.id, flow: checkpoint.flow });
+    else this.#flows.pin(flow);
+    const trunk = this.#table?.trunk(basics.tenantId, basics.trunkId);
+    this.#admission = readmit(this.#admission, basics.id, basics, trunk?.callsPerSecondMax ?? 1, clock.nowMs());
+    const journal = this.journals.open(basics.id);
+    journal.dialogs.push(...dialogs);
+    this.#world.signalling.restore(basics.id, signalling);
+    const runner = CallRunner.restored(
+      this.#runnerWorld,
+      this.#contextOf(flow ?? noFlow(basics), basics.tenantId),
+      journal,
+      (listener) => new CallMedia(this.#world.media, basics.id, basics.tenantId, callerOffer, listener),
+      checkpoint,
+    );
+    this.#runners.set(basics.id, runner);
+    this.#standing.add(basics.id);
+    return "calls";
+  }
+
+  #closeLeftBehindLater(): void {
+    if (!this.#finishing) this.#world.setAlarm(CLOSE_LEFT_BEHIND_AGAIN_MS, () => void this.#closeLeftBehind());
+  }
+
+  async #closeLeftBehind(): Promise<void> {
+    const loaded = await this.#world.store.load();
+    if (!loaded.ok) return loaded.failure.code === "store.away" ? this.#closeLeftBehindLater() : undefined;
+    let closed = 0;
+    for (const [field, text] of loaded.value) {
+      const call = asId<"call">(field);
+      if (this.#runners.has(call) || this.#unconfirmed.has(call)) continue;
+      closed++;
+      const read = readCheckpoint(text);
+      if (read.ok && read.value.kind === "ended") this.#tell(read.value.event);
+      else if (read.ok && read.value.kind === "living")
+        this.#closeOnPaper(read.value.checkpoint.state, "pop.restarted");
+      else if (!read.ok && read.failure.state !== undefined)
+        this.#closeOnPaper(read.failure.state, "checkpoint.unreadable");
+      else this.#world.store.remove(field);
+    }
+    if (closed > 0) this.#world.log.warn("calls.lost", { calls: closed });
+  }
+
+  /** Nobody can carry it on: it is ended, and leaves its one contact record. What is left of it at relay and worker goes by itself. */
+  #closeOnPaper(state: CallState, code: "pop.restarted" | "checkpoint.unreadable"): void {
+    const context = this.#contextOf(noFlow(state.basics), state.basics.tenantId);
+    const input = { kind: "signalling-lost", code } as const;
+    for (const effect of stepCall(context, state, input, this.#world.clock.unixMs()).effects) {
+      if (effect.kind === "tell") this.#tell(effect.event);
+      if (effect.kind === "report") this.#world.routing.report(effect.report);
+      if (effect.kind === "ended") this.#world.counted({ kind: "ended", record: effect.record });
+    }
+  }
+
+  #tell(event: CallEvent): void {
+    if (event.record !== undefined) this.#unconfirmed.keep(event);
+    void this.#world.events.append([event]);
   }
 
   // ---- new calls ----
@@ -173,9 +261,10 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   }
 
   invited(incoming: IncomingCall): void {
+    if (!this.#held()) return; // whoever serves now hears it again
     const letIn = this.#letIn(incoming);
     if (!letIn.ok) return this.#refuse(incoming, letIn.failure);
-    const { table, routed, trunkId, offer } = letIn.value;
+    const { routed, trunkId, offer } = letIn.value;
     const basics: CallBasics = {
       id: incoming.call,
       tenantId: routed.tenant.id,
@@ -191,12 +280,13 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     journal.dialogs.push({ leg: "caller", sipCallId: incoming.sipCallId, role: "uas" });
     this.#world.counted({ kind: "arrived" });
     this.#world.log.info("call.arrived", { callId: basics.id, trunkId, entryPointId: basics.entryPointId });
-    const runner = new CallRunner(
+    this.#flows.pin(routed.flow);
+    const runner = CallRunner.arrived(
       this.#runnerWorld,
-      this.#contextOf(table, routed),
-      basics,
+      this.#contextOf(routed.flow, routed.tenant.id),
       journal,
       (listener) => new CallMedia(this.#world.media, incoming.call, routed.tenant.id, offer, listener),
+      basics,
     );
     if (runner.state.phase.name !== "ended") this.#runners.set(incoming.call, runner);
   }
@@ -223,7 +313,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     if (incoming.offer === undefined) return refuse({ code: "sip.no-offer" });
     const routed = routeCall(table, trunk, incoming.requestUri);
     if (!routed.ok) return refuse(routed.failure);
-    return succeed({ table, routed: routed.value, trunkId: trunk.id, offer: incoming.offer });
+    return succeed({ routed: routed.value, trunkId: trunk.id, offer: incoming.offer });
   }
 
   #refuse(incoming: IncomingCall, failure: CallFailure): void {
@@ -236,19 +326,19 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     signalling.forget(incoming.call);
   }
 
-  #contextOf(table: RoutingTable, { flow, tenant }: Route): CallContext {
+  #contextOf(flow: Flow, tenantId: TenantId): CallContext {
     const { regionId, popId, hostId, limits } = this.#settings;
     return {
       flow: {
         flow,
-        defaultTreatment: tenant.defaultTreatment,
-        musicOf: (queue) => (this.#table ?? table).queueMusic(tenant.id, queue),
+        defaultTreatment: this.#table?.tenant(tenantId)?.defaultTreatment ?? [],
+        musicOf: (queue) => this.#table?.queueMusic(tenantId, queue),
       },
       regionId,
       popId,
       hostId,
       limits,
-      outboundUri: (number, trunkId) => this.#outboundUri(tenant.id, number, trunkId),
+      outboundUri: (number, trunkId) => this.#outboundUri(tenantId, number, trunkId),
     };
   }
 
@@ -260,7 +350,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   }
 
   #worldOfRunners(): RunnerWorld {
-    const { clock, setAlarm, log, signalling, routing, store, events } = this.#world;
+    const { clock, setAlarm, log, signalling, routing, store } = this.#world;
     return {
       clock,
       setAlarm,
@@ -268,14 +358,22 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       signalling,
       routing,
       store,
-      tell: (event) => void events.append([event]),
+      held: () => this.#held(),
+      tell: (event) => this.#tell(event),
       ended: (call, record) => this.#ended(call, record),
     };
+  }
+
+  /** Asked per input: a process that was stopped for a while must not act on anything that it finds when it wakes up. */
+  #held(): boolean {
+    return !this.#handedOver && this.#world.ownership.held();
   }
 
   #ended(call: CallId, record: ContactRecord): void {
     const runner = this.#runners.get(call);
     this.#runners.delete(call);
+    this.#standing.delete(call);
+    this.#flows.unpin(record);
     this.#admission = release(this.#admission, call);
     this.journals.close(call, record);
     this.#world.counted({ kind: "ended", record });
@@ -297,10 +395,13 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   }
 
   dialog(call: CallId, leg: string, sipCallId: string): void {
-    this.journals.of(call)?.dialogs.push({ leg, sipCallId, role: "uac" });
+    const dialogs = this.journals.of(call)?.dialogs;
+    if (dialogs?.some((known) => known.sipCallId === sipCallId && known.leg === leg) === false)
+      dialogs.push({ leg, sipCallId, role: "uac" });
   }
 
   directed(directive: RoutingDirective): void {
+    if (!this.#held()) return;
     const runner = this.#runners.get(directive.contactId);
     if (runner !== undefined) return runner.handle({ kind: "directed", directive });
     if (directive.kind !== "offer") return;
@@ -346,7 +447,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       return undefined;
     }
     const runner = this.#runners.get(command.callId);
-    if (runner === undefined) return "no such call here";
+    if (runner === undefined || !this.#held()) return "no such call here";
     runner.handle({ kind: "hang-up-command", code: "operator.hung-up" });
     return undefined;
   }
@@ -372,6 +473,17 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#world.log.info("pop.draining", { on, calls: this.#runners.size });
   }
 
+  /**
+   * Another process becomes the owner now: nothing is taken in any more, and all that it needs is written. Calls stand still from
+   * here on; whatever an engine still answers is asked for again by the next owner.
+   */
+  async handOver(): Promise<void> {
+    this.#handedOver = true;
+    this.#world.log.info("pop.handing-over", { calls: this.#runners.size, records: this.#unconfirmed.size });
+    for (const runner of this.#runners.values()) runner.save();
+    await Promise.all([this.#world.store.flush(), this.#world.flows.flush()]);
+  }
+
   /** Waits for the calls to end by themselves, at the deadline ends the rest. Resolves when nothing of them is left. */
   async finish(deadlineMs: number): Promise<void> {
     this.#finishing = true;
@@ -394,8 +506,27 @@ export interface JournalView extends Pick<CallJournal, "dialogs" | "entries"> {
   readonly media: ContactRecord["media"];
 }
 
+export interface Restored {
+  /** Carried on. */
+  readonly calls: number;
+  /** Ended on paper, for they cannot be carried on. */
+  readonly closed: number;
+  /** Of calls that had ended; sent once more. */
+  readonly records: number;
+  readonly tookMs: number;
+}
+
+/** For a call whose flow version nobody has: the default treatment, at its next activity. */
+const noFlow = ({ flowId, tenantId, flowVersion }: CallBasics): Flow => ({
+  id: flowId,
+  tenantId,
+  version: flowVersion,
+  start: "",
+  activities: {},
+  variables: {},
+});
+
 interface LetIn {
-  readonly table: RoutingTable;
   readonly routed: Route;
   readonly trunkId: TrunkId;
   readonly offer: string;

@@ -106,6 +106,29 @@ export function eventSinkContract(name: string, open: (publisher: EventPublisher
       await sink.close();
     });
 
+    test("it says which events are over: those that the region has stored, and those that it will never take", async () => {
+      const publisher = new ScriptedPublisher();
+      publisher.unwanted.add("c1/1");
+      publisher.away = true;
+      const sink = await open(publisher);
+      const settled: string[] = [];
+      let wake = () => {};
+      sink.onSettled((events) => {
+        settled.push(...events.map(({ id }) => id));
+        wake();
+      });
+      await sink.append(eventsOf(0, 3));
+      await publisher.until(() => publisher.batches.length >= 2);
+      assert.deepEqual(settled, []);
+      publisher.away = false;
+      while (settled.length < 3)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      assert.deepEqual(settled, ["c1/0", "c1/1", "c1/2"]);
+      await sink.close();
+    });
+
     test("nothing to append is no work, and closing twice is one closing", async () => {
       const sink = await open(new ScriptedPublisher());
       await sink.append([]);

@@ -11,6 +11,8 @@ export interface SpoolState {
 /** Events on their way to the region: on disk before `append` resolves, sent at least once, in order, ids idempotent. */
 export interface EventSink {
   append(events: readonly CallEvent[]): Promise<void>;
+  /** Told of events that are over for us: the region has stored them, or will never take them. Of an earlier process's too. */
+  onSettled(listener: (events: readonly CallEvent[]) => void): void;
   state(): SpoolState;
   close(): Promise<void>;
 }

@@ -28,6 +28,10 @@ export const PopConfig = z.strictObject({
   redis: z.strictObject({ host, port, passwordFile: z.string().optional() }),
   controlPlane: z.strictObject({ host, port, certDir: z.string() }),
   dataDir: z.string(),
+  /** The snapshot of another pop process on this host: for a service that was never served here, until the region has sent its own. */
+  snapshotFallbackFile: z.string().optional(),
+  /** Whose calls, in Redis; absent: those of `hostId`. */
+  checkpoints: z.strictObject({ service: z.string().min(1) }).optional(),
   http: z.strictObject({ host, port }),
   limits: z
     .strictObject({

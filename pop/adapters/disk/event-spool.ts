@@ -62,6 +62,7 @@ export class EventSpool implements EventSink {
   #closed = false;
   /** Nothing more is touched. */
   #stopped = false;
+  readonly #listeners: ((events: readonly CallEvent[]) => void)[] = [];
   readonly #sender: Promise<void>;
   #closing: Promise<void> | undefined;
   /** One at a time changes which segments there are and where they are sent up to. */
@@ -115,6 +116,10 @@ export class EventSpool implements EventSink {
     }
     this.#commitSoon();
     return done;
+  }
+
+  onSettled(listener: (events: readonly CallEvent[]) => void): void {
+    this.#listeners.push(listener);
   }
 
   /** Events and bytes that the region has not stored yet and that are on disk. */
@@ -268,6 +273,7 @@ export class EventSpool implements EventSink {
         const roomLeft = batch.lines < batchMax;
         batchMax = EVENTS_PER_BATCH_MAX;
         await this.#advance(batch);
+        this.#settled(batch.events);
         // The first of a burst goes at once; a request for each event after it would cost both ends more than the event.
         if (roomLeft) await this.#pause(gatherMs);
       } else if (stored.failure.code === "events.refused") {
@@ -344,10 +350,15 @@ export class EventSpool implements EventSink {
       const { size } = await stat(path).catch(() => ({ size: 0 }));
       if (size < REFUSED_BYTES_MAX) await appendFile(path, `${JSON.stringify(event)}\n`, { mode: 0o600, flush: true });
       await this.#advance(batch);
+      this.#settled(batch.events);
     } catch (error) {
       log.error("spool.unwritable", { detail: messageOf(error) });
       if (!this.#closed) await this.#pause(this.#options.backoff.waitMsMax);
     }
+  }
+
+  #settled(events: readonly CallEvent[]): void {
+    for (const listener of this.#listeners) listener(events);
   }
 
   async #forget(segment: SpoolSegment): Promise<void> {

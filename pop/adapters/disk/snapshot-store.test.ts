@@ -19,6 +19,27 @@ test("another process finds what this one saved", () => {
   assert.deepEqual(new DiskSnapshotStore(path).load(), { ok: true, value: SNAPSHOT });
 });
 
+test("the file of another process on the host is taken where it is newer or the only good one, and never touched", () => {
+  const [own, others] = [newPath(), newPath()];
+  const store = new DiskSnapshotStore(own, others);
+  assert.deepEqual(store.load(), { ok: false, failure: { code: "snapshot-store.empty" } });
+  new DiskSnapshotStore(others).save({ ...SNAPSHOT, version: 8 });
+  const version = () => {
+    const loaded = store.load();
+    return loaded.ok ? loaded.value.version : loaded.failure.code;
+  };
+  assert.equal(version(), 8);
+  store.save({ ...SNAPSHOT, version: 7 });
+  assert.equal(version(), 8);
+  store.save({ ...SNAPSHOT, version: 9 });
+  assert.equal(version(), 9);
+  writeFileSync(others, "{");
+  assert.equal(version(), 9);
+  assert.equal(readFileSync(others, "utf8"), "{");
+  writeFileSync(own, "{");
+  assert.equal(version(), "snapshot-store.unreadable");
+});
+
 const damages: Readonly<Record<string, (text: string) => string>> = {
   "cut off": (text) => text.slice(0, text.length / 2),
   empty: () => "",

@@ -13,23 +13,24 @@ const FORMAT = 1;
 
 export class DiskSnapshotStore implements SnapshotStore {
   readonly #path: string;
+  readonly #fallback: string | undefined;
 
-  /** @param path of the file, its folder is made if need be */
-  constructor(path: string) {
+  /**
+   * @param path of the file, its folder is made if need be
+   * @param fallback another process's file, of the same POP: only read, and taken where it is the newer one, or the only good one
+   */
+  constructor(path: string, fallback?: string) {
     this.#path = path;
+    this.#fallback = fallback;
   }
 
   load(): Outcome<Snapshot, SnapshotStoreFailure> {
-    let text: string;
-    try {
-      text = readFileSync(this.#path, "utf8");
-    } catch (error) {
-      if (isMissing(error)) return fail({ code: "snapshot-store.empty" });
-      return fail({ code: "snapshot-store.unreadable", detail: messageOf(error) });
-    }
-    const read = decoded(text);
-    if (!read.ok) this.#moveAside();
-    return read;
+    const own = read(this.#path);
+    if (own.damaged) this.#moveAside();
+    if (this.#fallback === undefined) return own.snapshot;
+    const others = read(this.#fallback).snapshot;
+    if (!others.ok) return own.snapshot;
+    return own.snapshot.ok && own.snapshot.value.version >= others.value.version ? own.snapshot : others;
   }
 
   save(snapshot: Snapshot): Outcome<void, SnapshotStoreFailure> {
@@ -58,6 +59,18 @@ export class DiskSnapshotStore implements SnapshotStore {
       // then it stays where it is, and the next good snapshot replaces it
     }
   }
+}
+
+function read(path: string): { readonly snapshot: Outcome<Snapshot, SnapshotStoreFailure>; readonly damaged: boolean } {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (isMissing(error)) return { snapshot: fail({ code: "snapshot-store.empty" }), damaged: false };
+    return { snapshot: fail({ code: "snapshot-store.unreadable", detail: messageOf(error) }), damaged: false };
+  }
+  const snapshot = decoded(text);
+  return { snapshot, damaged: !snapshot.ok };
 }
 
 function encoded(snapshot: Snapshot): string {

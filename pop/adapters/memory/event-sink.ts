@@ -19,6 +19,7 @@ export class MemoryEventSink implements EventSink {
   readonly #publisher: EventPublisher | undefined;
   readonly #eventsMax: number;
   readonly #retryAfterMs: number;
+  readonly #listeners: ((events: readonly CallEvent[]) => void)[] = [];
   #dropped = 0;
   #sending = false;
   #retry: NodeJS.Timeout | undefined;
@@ -43,6 +44,10 @@ export class MemoryEventSink implements EventSink {
     void this.#send();
   }
 
+  onSettled(listener: (events: readonly CallEvent[]) => void): void {
+    this.#listeners.push(listener);
+  }
+
   state(): SpoolState {
     const bytes = this.waiting.reduce((sum, event) => sum + JSON.stringify(event).length, 0);
     return { events: this.waiting.length, bytes, dropped: this.#dropped };
@@ -65,6 +70,7 @@ export class MemoryEventSink implements EventSink {
       } else if (stored.ok || stored.failure.code === "events.refused") {
         const taken = new Set(batch);
         this.waiting = this.waiting.filter((event) => !taken.has(event));
+        for (const listener of this.#listeners) listener(batch);
         batchMax = EVENTS_PER_BATCH_MAX;
       } else {
         this.#retry = setTimeout(() => void this.#send(), this.#retryAfterMs);

@@ -88,6 +88,25 @@ export function admit(state: AdmissionState, input: NewCall): Outcome<Admitted, 
   });
 }
 
+/** A call that an earlier process let in: it counts, whatever the bounds are by now, and takes no token. */
+export function readmit(
+  state: AdmissionState,
+  call: CallId,
+  { tenantId, trunkId }: CountedCall,
+  callsPerSecondMax: number,
+  nowMs: InstantMs,
+): AdmissionState {
+  if (valueAt(state.calls, call) !== undefined) return state;
+  const key = keyOf(tenantId, trunkId);
+  const ofTrunk = valueAt(state.trunks, key) ?? { calls: 0, rate: fullRate(callsPerSecondMax, nowMs) };
+  return {
+    count: state.count + 1,
+    calls: withValue(state.calls, call, { tenantId, trunkId }),
+    trunks: withValue(state.trunks, key, { ...ofTrunk, calls: ofTrunk.calls + 1 }),
+    tenants: withValue(state.tenants, tenantId, (valueAt(state.tenants, tenantId) ?? 0) + 1),
+  };
+}
+
 /** Safe to repeat, and safe for a call that was never admitted. */
 export function release(state: AdmissionState, call: CallId): AdmissionState {
   const counted = valueAt(state.calls, call);

@@ -91,7 +91,7 @@ export type CallInput =
   /** The process that had the call died `outageMs` ago: this one has its state, and an engine may have missed what was asked of it. */
   | { readonly kind: "resumed"; readonly outageMs: number; readonly epoch: number }
   /** The dialogs are gone: the SIP server went away, or our process did and could not take them up again. */
-  | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" };
+  | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" | "checkpoint.unreadable" };
 
 export type CallEffect =
   // signalling

@@ -22,7 +22,8 @@ export type CallEndCode =
   | "sip.server-away"
   | "operator.hung-up"
   | "pop.drained"
-  | "pop.restarted";
+  | "pop.restarted"
+  | "checkpoint.unreadable";
 
 export type FailureCode = CallFailure["code"] | FlowFailureCode | QueueRefusalCode | TransferCode | CallEndCode;
 
@@ -154,6 +155,10 @@ export const allFailures: Readonly<Record<FailureCode, FailureEntry>> = {
   "pop.drained": inCall("us", "Nothing: the drain's deadline came before the call's end; allow longer if that hurts."),
   "pop.restarted": inCall(
     "us",
-    "Find out why the pop process ended: its calls of that moment could not be carried on, and were closed by its successor.",
+    "Look why Redis was away when the next pop process started: it could not take the calls of the one before up, and closed them.",
+  ),
+  "checkpoint.unreadable": inCall(
+    "us",
+    "Report it with the log line's detail: the call's state was damaged, or written by a release too far from the one that read it.",
   ),
 };

@@ -3,6 +3,7 @@
 
 import { asId, type CallId, type LegId, newId } from "../../../kernel/ids.ts";
 import { silentLog } from "../../../kernel/log.ts";
+import { soleOwner } from "../../../kernel/ownership.ts";
 import { seededRng } from "../../../kernel/rng.ts";
 import { SimWorld } from "../../../kernel/sim/world.ts";
 import { MemoryContactRouting } from "../../adapters/memory/contact-routing.ts";
@@ -65,7 +66,9 @@ export class PaperPop {
         log: silentLog,
         signalling: this.signalling,
         routing: this.routing,
+        ownership: soleOwner,
         store: this.store,
+        flows: new MemoryCheckpointStore(),
         media: { relay: this.relay, server: this.server, promptsOf: () => this.prompts },
         events: this.events,
         snapshots: new MemorySnapshotStore(),
