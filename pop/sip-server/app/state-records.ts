@@ -39,15 +39,16 @@ export interface StateParts {
 /** @param callId only what belongs to this Call-ID; default: everything */
 export function takeRecord(parts: StateParts, callId?: string): EndpointRecord {
   const unixMs = parts.shell.clock.unixMs();
-  const isWanted = (of: { readonly callId: string }) => callId === undefined || of.callId === callId;
   const dialogs: DialogRecord[] = [];
-  for (const entry of parts.dialogs.entries()) if (isWanted(entry.dialog)) dialogs.push(dialogRecord(entry, unixMs));
+  const entries = callId === undefined ? parts.dialogs.entries() : parts.dialogs.ofCallId(callId);
+  for (const entry of entries) dialogs.push(dialogRecord(entry, unixMs));
+  const served = callId === undefined ? undefined : parts.transactions.serversOf(callId);
   return {
     version: RECORD_VERSION,
     takenUnixMs: unixMs,
     dialogs,
-    transactions: parts.transactions.records(unixMs, isWanted),
-    pending: parts.server.pending.records(unixMs, isWanted),
+    transactions: parts.transactions.records(unixMs, callId),
+    pending: parts.server.pending.records(unixMs, served),
   };
 }
 

@@ -91,12 +91,16 @@ export class DialogStore {
   /** Names that several entries have. */
   readonly #forks = new Map<string, DialogEntry[]>();
   readonly #byKey = new Map<string, DialogEntry>();
+  /** For a record of one call. */
+  readonly #byCallId = new Map<string, DialogEntry[]>();
   /** Keys of dialogs that ended last; `#endedAt` is where the next one goes. */
   readonly #ended: string[] = [];
   #endedAt = 0;
   readonly dialogsMax: number;
   /** A dialog with a timer has ended. */
   onTimedDialogEnded: (entry: DialogEntry) => void = () => {};
+  /** The last dialog of this Call-ID has ended. */
+  onLastEnded: (callId: string) => void = () => {};
   /** Told of each dialog with subscriptions that goes. */
   onRemove: (entry: DialogEntry) => void = () => {};
 
@@ -121,6 +125,9 @@ export class DialogStore {
   put(entry: DialogEntry): void {
     const { dialog } = entry;
     this.#byKey.set(keyOf(dialog), entry);
+    const others = this.#byCallId.get(dialog.callId);
+    if (others === undefined) this.#byCallId.set(dialog.callId, [entry]);
+    else others.push(entry);
     const known = this.#byId.get(dialog.id);
     if (known === undefined || known.dialog.phase !== "confirmed") this.#byId.set(dialog.id, entry);
     if (known === undefined) return;
@@ -165,6 +172,7 @@ export class DialogStore {
       this.#ended[this.#endedAt] = key;
       this.#endedAt = (this.#endedAt + 1) % ENDED_MAX;
     }
+    this.#unlist(entry);
     if (entry.dialog.usages.subscriptions.length > 0) this.onRemove(entry);
     const forks = this.#forks.get(id)?.filter((other) => other !== entry);
     if (forks !== undefined && forks.length > 1) this.#forks.set(id, forks);
@@ -173,6 +181,17 @@ export class DialogStore {
     const left = forks?.at(-1);
     if (left === undefined) this.#byId.delete(id);
     else this.#byId.set(id, left);
+  }
+
+  #unlist(entry: DialogEntry): void {
+    const { callId } = entry.dialog;
+    const entries = this.#byCallId.get(callId);
+    const at = entries?.indexOf(entry) ?? -1;
+    if (entries === undefined || at === -1) return;
+    entries.splice(at, 1);
+    if (entries.length > 0) return;
+    this.#byCallId.delete(callId);
+    this.onLastEnded(callId);
   }
 
   /** Of the last dialogs that ended: a Replaces may come too late. RFC 3891 §3. */
@@ -184,10 +203,20 @@ export class DialogStore {
     return this.#byKey.values();
   }
 
+  hasOf(callId: string): boolean {
+    return this.#byCallId.has(callId);
+  }
+
+  ofCallId(callId: string): readonly DialogEntry[] {
+    return this.#byCallId.get(callId) ?? NONE;
+  }
+
   *ownedBy(owner: Owner): Iterable<DialogEntry> {
     for (const entry of this.#byKey.values()) if (entry.owner === owner) yield entry;
   }
 }
+
+const NONE: readonly DialogEntry[] = [];
 
 export const keyOf = (dialog: Dialog): string => dialogKey(dialog.callId, dialog.localTag, dialog.remoteTag);
 

@@ -108,7 +108,7 @@ export class Answers {
     if (held !== undefined)
       sendNok(this.#shell, link, held.commandId, "Response not sent: another one was sent instead");
     if (isHeld) return pending.attend();
-    if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? this.#shell.ids.tag();
+    if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? pending.ownTag;
     const { method } = request;
     const isSuccess = status >= 200 && status < 300;
     const session =
@@ -234,13 +234,13 @@ export class Answers {
     entry.acceptance?.over();
     entry.acceptance = undefined;
     releaseHeldBye(entry); // the application's own BYE waited for an ACK that will not come
-    for (const pending of [...this.#pending.of(entry)])
+    for (const pending of [...this.#pending.inDialog(entry)])
       if (pending.isInvite) this.finish(pending, this.answer(pending, 487));
   }
 
   /** The PRACK that a 2xx waited for is here. */
   sendHeld(entry: DialogEntry): void {
-    for (const pending of this.#pending.of(entry)) {
+    for (const pending of this.#pending.inDialog(entry)) {
       const { held } = pending;
       if (held === undefined || pending.owesPrackOfDescription) continue;
       pending.held = undefined;
@@ -252,7 +252,7 @@ export class Answers {
 
   takePrack(entry: DialogEntry, prack: SipRequest): boolean {
     const [rseq, cseq] = (headerValue(prack, "rack") ?? "").trim().split(/\s+/);
-    for (const pending of this.#pending.of(entry)) {
+    for (const pending of this.#pending.inDialog(entry)) {
       if (!pending.isInvite) continue;
       if (pending.facts.request.cseq.number !== Number(cseq) || !pending.isAwaiting(Number(rseq))) continue;
       pending.handleReliable({ kind: "prack", rseq: Number(rseq) });
@@ -305,7 +305,7 @@ export class Answers {
   }
 
   tagOf(pending: PendingRequest): string {
-    if (pending.localTag === "") pending.localTag = this.#shell.ids.tag();
+    if (pending.localTag === "") pending.localTag = pending.ownTag;
     return pending.localTag;
   }
 

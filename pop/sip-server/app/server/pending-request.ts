@@ -54,6 +54,7 @@ export class PendingRequest implements TimerOwner {
   #provisional: SipResponse | undefined;
   readonly #openedMs: number;
   #isAnswered = false;
+  #ownTag: string | undefined;
 
   constructor(shell: Shell, facts: PendingFacts, onSilence: (pending: PendingRequest, because: Silence) => void) {
     this.#shell = shell;
@@ -80,6 +81,12 @@ export class PendingRequest implements TimerOwner {
   /** The caller's own patience. RFC 3261 §13.3.1. */
   expireAfter(seconds: number): void {
     this.timers.start("expires", seconds * 1_000);
+  }
+
+  /** What To gets from us unless the application chooses. */
+  get ownTag(): string {
+    this.#ownTag ??= this.#shell.ids.tag();
+    return this.#ownTag;
   }
 
   get isInvite(): boolean {
@@ -148,7 +155,7 @@ export class PendingRequest implements TimerOwner {
     } else if (name === "repeat-1xx" || name === "await-prack") this.handleReliable({ kind: "timer", timer: name });
   }
 
-  record(unixMs: number, dialog: DialogReference | undefined): PendingRecord | undefined {
+  record(unixMs: number, dialog: DialogReference | undefined): PendingRecord {
     const { transactionId, request, from, point, link } = this.facts;
     return {
       transactionId,
@@ -158,7 +165,8 @@ export class PendingRequest implements TimerOwner {
       owner: link.record,
       dialog,
       startsDialog: this.startsDialog,
-      localTag: this.localTag,
+      // Already now, so that whoever goes on with it answers as we would have.
+      localTag: this.localTag === "" ? this.ownTag : this.localTag,
       held: this.held,
       reliable: freeze(this.#reliable),
       provisional: freeze(this.#provisional),

@@ -1,6 +1,5 @@
 // Requests of the network that wait for an application's answer: by the application's name for them, by dialog, by transaction.
 
-import type { SipRequest } from "../../core/message/message.ts";
 import type { PendingRecord } from "../../core/record/record.ts";
 import { type DialogEntry, referenceTo } from "../dialogs/dialog-store.ts";
 import type { ServerTransaction } from "../transactions/server-transaction.ts";
@@ -11,8 +10,8 @@ const NONE: readonly PendingRequest[] = [];
 export class PendingRequests {
   readonly #byName = new Map<string, PendingRequest>();
   readonly #byEntry = new Map<DialogEntry, PendingRequest[]>();
-  /** CANCEL looks here. */
-  readonly #invites = new Map<ServerTransaction, PendingRequest>();
+  /** CANCEL looks here, and whoever writes a call down. */
+  readonly #byTransaction = new Map<ServerTransaction, PendingRequest>();
 
   get size(): number {
     return this.#byName.size;
@@ -26,11 +25,11 @@ export class PendingRequests {
     return this.#byName.has(transactionId);
   }
 
-  inviteOf(transaction: ServerTransaction): PendingRequest | undefined {
-    return this.#invites.get(transaction);
+  of(transaction: ServerTransaction): PendingRequest | undefined {
+    return this.#byTransaction.get(transaction);
   }
 
-  of(entry: DialogEntry): readonly PendingRequest[] {
+  inDialog(entry: DialogEntry): readonly PendingRequest[] {
     return this.#byEntry.get(entry) ?? NONE;
   }
 
@@ -41,7 +40,7 @@ export class PendingRequests {
   /** One that has its transaction. */
   add(pending: PendingRequest): void {
     this.#byName.set(pending.facts.transactionId, pending);
-    if (pending.isInvite && pending.transaction !== undefined) this.#invites.set(pending.transaction, pending);
+    if (pending.transaction !== undefined) this.#byTransaction.set(pending.transaction, pending);
     if (pending.entry !== undefined) this.attach(pending.entry, pending);
   }
 
@@ -61,16 +60,22 @@ export class PendingRequests {
   /** It has its answer; its dialog is told apart (`detach`). */
   remove({ facts, transaction }: PendingRequest): void {
     this.#byName.delete(facts.transactionId);
-    if (transaction !== undefined) this.#invites.delete(transaction);
+    if (transaction !== undefined) this.#byTransaction.delete(transaction);
   }
 
-  records(unixMs: number, isWanted: (request: SipRequest) => boolean): PendingRecord[] {
+  /** @param transactions undefined: all of them */
+  records(unixMs: number, transactions: Iterable<ServerTransaction> | undefined): PendingRecord[] {
     const records: PendingRecord[] = [];
-    for (const pending of this.#byName.values()) {
-      if (!isWanted(pending.facts.request)) continue;
-      const record = pending.record(unixMs, pending.entry === undefined ? undefined : referenceTo(pending.entry));
-      if (record !== undefined) records.push(record);
-    }
+    if (transactions === undefined)
+      for (const pending of this.#byName.values()) records.push(recordOf(pending, unixMs));
+    else
+      for (const transaction of transactions) {
+        const pending = this.#byTransaction.get(transaction);
+        if (pending !== undefined) records.push(recordOf(pending, unixMs));
+      }
     return records;
   }
 }
+
+const recordOf = (pending: PendingRequest, unixMs: number): PendingRecord =>
+  pending.record(unixMs, pending.entry === undefined ? undefined : referenceTo(pending.entry));

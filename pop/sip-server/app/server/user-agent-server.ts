@@ -192,7 +192,7 @@ export class UserAgentServer {
       if (isTooShort(request, this.#shell.sessionTimer)) return this.#refuseAs(request, from, this.#intervalRefusal());
       // RFC 3311 §5.2: one UPDATE at a time, and no offer while another is open.
       const isSecond =
-        method === "UPDATE" && this.pending.of(entry).some(({ facts }) => facts.request.method === "UPDATE");
+        method === "UPDATE" && this.pending.inDialog(entry).some(({ facts }) => facts.request.method === "UPDATE");
       const status = isSecond ? 500 : isSdp(request) ? objection(entry.exchange) : undefined;
       if (status !== undefined)
         return this.#refuse(request, from, status, undefined, status === 500 ? retryAfter(this.#shell) : []);
@@ -239,7 +239,7 @@ export class UserAgentServer {
       this.#turnAway(cancel, from, 481);
       return;
     }
-    const pending = this.pending.inviteOf(invite);
+    const pending = this.pending.of(invite);
     const toTag = pending === undefined ? invite.request.toTag || this.#shell.ids.tag() : this.answers.tagOf(pending);
     this.#refuse(cancel, from, 200, undefined, [], toTag); // §9.2; the same To tag as the INVITE's answer
     if (pending === undefined) {

@@ -83,10 +83,6 @@ export class ClientDriver<State extends { readonly name: string }>
     } else this.handle({ kind: "transport-failed" });
   }
 
-  abandon(): void {
-    this.dispose();
-  }
-
   onTimer(name: string): void {
     this.handle({ kind: "timer", timer: name as never });
   }

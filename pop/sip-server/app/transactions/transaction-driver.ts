@@ -72,6 +72,16 @@ export abstract class TransactionDriver<State extends { readonly name: string },
     for (const { name, dueUnixMs } of timers) this.timers.start(name, Math.max(0, dueUnixMs - unixMs));
   }
 
+  /** A timer beside those of the record. */
+  expect(timer: string, afterMs: number): void {
+    this.timers.start(timer, afterMs);
+  }
+
+  /** Ends it without a word. */
+  abandon(): void {
+    this.dispose();
+  }
+
   /** One input, one step, every effect performed: only then the next input. */
   handle(input: Input): void {
     if (this.#current === undefined || this.#current.name === "terminated") return;

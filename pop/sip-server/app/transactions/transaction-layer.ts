@@ -24,8 +24,12 @@ const REQUEST_BYTES_MEAN_MAX = 4_096;
 
 export class TransactionLayer {
   readonly shell: TransactionShell;
+  /** The last transaction of this Call-ID has ended. */
+  onLastEnded: (callId: string) => void = () => {};
   readonly #clients = new Map<string, ClientDriver<Named>>();
   readonly #servers = new Map<string, ServerDriver<Named>>();
+  /** Both sides, for a record of one call. */
+  readonly #byCallId = new Map<string, Driver[]>();
   /** Client transactions over streams, by the connection or the peer they were sent to. */
   readonly #byRoad = new Map<string, Set<string>>();
   /** Requests outside dialogs under way, to see a second copy that came by another path: §8.2.2.2. */
@@ -84,15 +88,48 @@ export class TransactionLayer {
     const forget = () => {
       this.#clients.delete(key);
       if (road !== undefined) this.#leave(road, key);
+      this.#unlist(client);
     };
     if (road !== undefined) {
       const travellers = this.#byRoad.get(road);
       if (travellers === undefined) this.#byRoad.set(road, new Set([key]));
       else travellers.add(key);
     }
-    const client = new ClientDriver(machine, context, this.shell, request, flow, user, forget);
+    const client: ClientDriver<State> = new ClientDriver(machine, context, this.shell, request, flow, user, forget);
     this.#clients.set(key, client);
+    this.#list(client);
     return client;
+  }
+
+  #list(driver: Driver): void {
+    const { callId } = driver.request;
+    const others = this.#byCallId.get(callId);
+    if (others === undefined) this.#byCallId.set(callId, [driver]);
+    else others.push(driver);
+  }
+
+  #unlist(driver: Driver): void {
+    const { callId } = driver.request;
+    const drivers = this.#byCallId.get(callId);
+    const at = drivers?.indexOf(driver) ?? -1;
+    if (drivers === undefined || at === -1) return;
+    drivers.splice(at, 1);
+    if (drivers.length > 0) return;
+    this.#byCallId.delete(callId);
+    this.onLastEnded(callId);
+  }
+
+  hasOf(callId: string): boolean {
+    return this.#byCallId.has(callId);
+  }
+
+  *serversOf(callId: string): Iterable<ServerTransaction> {
+    for (const driver of this.#byCallId.get(callId) ?? []) if (driver instanceof ServerDriver) yield driver;
+  }
+
+  /** Nothing of this call is heard or sent any more. For one that could not be taken up whole. */
+  drop(callId: string): void {
+    for (const driver of [...(this.#byCallId.get(callId) ?? [])]) driver.abandon();
   }
 
   #leave(road: string, key: string): void {
@@ -135,28 +172,38 @@ export class TransactionLayer {
       this.#requestBytes -= bytes;
       this.#servers.delete(key);
       if (merge !== undefined && this.#merge.get(merge) === key) this.#merge.delete(merge);
+      this.#unlist(server);
     };
-    const server = new ServerDriver(machine, context, this.shell, request, flow, user, forget);
+    const server: ServerDriver<State> = new ServerDriver(machine, context, this.shell, request, flow, user, forget);
     this.#servers.set(key, server);
+    this.#list(server);
     return server;
   }
 
-  /** All of them as data, with deadlines as wall-clock time. */
-  records(unixMs: number, isWanted: (request: SipRequest) => boolean): TransactionRecord[] {
+  /** As data, with deadlines as wall-clock time. @param callId undefined: all of them */
+  records(unixMs: number, callId: string | undefined): TransactionRecord[] {
     const records: TransactionRecord[] = [];
-    for (const client of this.#clients.values())
-      if (isWanted(client.request))
-        records.push({ side: "client", ...client.record(unixMs), user: userRecordOf(client, unixMs) });
-    for (const server of this.#servers.values())
-      if (isWanted(server.request)) records.push({ side: "server", ...server.record(unixMs) });
+    if (callId !== undefined)
+      for (const driver of this.#byCallId.get(callId) ?? []) records.push(recordOf(driver, unixMs));
+    else {
+      for (const client of this.#clients.values()) records.push(recordOf(client, unixMs));
+      for (const server of this.#servers.values()) records.push(recordOf(server, unixMs));
+    }
     return records;
   }
 
-  /** Takes a transaction up where a record left it. Nothing is sent but what is due. */
+  /**
+   * Takes a transaction up where a record left it. Nothing is sent but what is due. What went over a connection, and was
+   * not heard of, is sent once more after T1 as over UDP: that connection has died with whoever had it.
+   */
   resumeClient(record: TransactionRecord, request: SipRequest, user: ClientUser, unixMs: number): ClientTransaction {
-    const machine = request.method === "INVITE" ? inviteClient : nonInviteClient;
-    const client = this.#keepClient(machine as unknown as ClientMachine<Named>, request, record.flow, user, undefined);
+    const isInvite = request.method === "INVITE";
+    const machine = (isInvite ? inviteClient : nonInviteClient) as unknown as ClientMachine<Named>;
+    const { flow } = record;
+    const client = this.#keepClient(machine, request, flow, user, isReliable(flow) ? roadOf(flow) : undefined);
     client.resume(thaw(record.state, request), record.timers, unixMs);
+    if (isReliable(flow) && (client.state === "calling" || client.state === "trying"))
+      client.expect(isInvite ? "A" : "E", this.shell.timing.t1Ms);
     return client;
   }
 
@@ -191,6 +238,13 @@ export class TransactionLayer {
     return true;
   }
 }
+
+type Driver = ClientDriver<Named> | ServerDriver<Named>;
+
+const recordOf = (driver: Driver, unixMs: number): TransactionRecord =>
+  driver instanceof ClientDriver
+    ? { side: "client", ...driver.record(unixMs), user: userRecordOf(driver, unixMs) }
+    : { side: "server", ...driver.record(unixMs) };
 
 /** Once it has failed nobody hears of it again: whoever asked may go on with another one, which has the record then. */
 const userRecordOf = (client: ClientDriver<Named>, unixMs: number): ClientUserRecord | undefined =>
