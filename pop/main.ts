@@ -104,6 +104,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
   guardLibraries(log, metrics);
 
   relay.onDtmf(({ call, side, digit }) => calls.signalled(call, { kind: "dtmf", side, digit }));
+  relay.onForgotten((call) => calls.signalled(call, { kind: "media-lost" }));
   server.onPlayed(({ call, play, how }) => calls.signalled(call, { kind: "played", play, how }));
   server.onConnected(() => calls.workerBack());
 

@@ -1,13 +1,17 @@
 // The media of one call: its commands to relay and worker in the order in which they were asked for, one at a
 // time, and their results back as inputs. A prompt that is still being spoken holds up nothing but itself.
+//
+// A call that is taken up by another process says its wishes again. So every command here may be repeated: what stands
+// already is not touched, what was lost on the way is made good.
 
 import type { CallId, LegId } from "../../kernel/ids.ts";
 import type { MediaRelay } from "../boundary/media-relay.ts";
 import type { MediaServer } from "../boundary/media-server.ts";
 import type { PromptStore } from "../boundary/prompt-store.ts";
 import type { Saved } from "../boundary/saved.ts";
-import type { CallEffect, CallInput, CallSide } from "../core/call/call-execution.ts";
+import type { AnchorOffer, CallEffect, CallInput, CallSide } from "../core/call/call-execution.ts";
 import type { Playing } from "../core/call/call-state.ts";
+import type { RtpAddress } from "../core/media/addresses.ts";
 import type { MediaFailure } from "../core/media/media-failure.ts";
 import type { PlayId, PromptRef } from "../core/media/prompt.ts";
 import { readAudio, type Sdp } from "../core/media/sdp.ts";
@@ -28,6 +32,8 @@ export type MediaEffect = Extract<
       | "park"
       | "drop-leg"
       | "reattach-worker"
+      | "re-anchor"
+      | "take-answer"
       | "reoffer"
       | "play"
       | "stop-playing"
@@ -63,8 +69,6 @@ export class CallMedia {
   /** The play that is wanted now: one whose prompts come too late is not played any more. */
   #wanted: PlayId | undefined;
   #released = false;
-  /** The endpoint of an earlier worker, until one has taken it up or could not. */
-  #formerEndpoint: Saved | undefined;
 
   constructor(engines: MediaEngines, call: CallId, tenant: string, offer: Sdp, listener: MediaListener) {
     this.#engines = engines;
@@ -76,19 +80,15 @@ export class CallMedia {
 
   saved(): SavedMedia {
     const { relay, server } = this.#engines;
-    return {
-      callerOffer: this.#offer,
-      relay: relay.saved(this.#call),
-      worker: server.saved(this.#call) ?? this.#formerEndpoint,
-    };
+    return { callerOffer: this.#offer, relay: relay.saved(this.#call), worker: server.saved(this.#call) };
   }
 
   /** Before anything else is asked for: relay and worker go on with what an earlier process told them. */
-  restore({ relay, worker }: SavedMedia): void {
+  restore({ callerOffer, relay, worker }: SavedMedia): void {
+    this.#offer = callerOffer;
     if (relay !== undefined) this.#engines.relay.restore(this.#call, relay);
-    if (worker === undefined) return;
-    this.#formerEndpoint = worker;
-    this.#next(async () => void (await this.#restoreEndpoint()));
+    if (worker !== undefined) this.#engines.server.restore(this.#call, worker);
+    if (relay !== undefined) this.#next(() => this.#reattach());
   }
 
   perform(effect: MediaEffect): void {
@@ -111,6 +111,10 @@ export class CallMedia {
         return this.#next(async () => void (await this.#engines.relay.park(this.#call, effect.leg)));
       case "reattach-worker":
         return this.#next(() => this.#reattach());
+      case "re-anchor":
+        return this.#next(() => this.#reAnchor(effect.leg));
+      case "take-answer":
+        return this.#next(() => this.#takeAnswer(effect.side, effect.sdp));
       case "reoffer":
         return this.#next(() => this.#reoffer(effect.side, effect.request, effect.sdp));
       case "release-media":
@@ -135,14 +139,6 @@ export class CallMedia {
     this.#listener.tell(input);
   }
 
-  /** @returns false where there is none, or no worker has it; while the worker is away it is kept for the next try */
-  async #restoreEndpoint(): Promise<boolean> {
-    if (this.#formerEndpoint === undefined) return false;
-    const restored = await this.#engines.server.restore(this.#call, this.#formerEndpoint);
-    if (restored.ok || restored.failure.code !== "media.worker-away") this.#formerEndpoint = undefined;
-    return restored.ok;
-  }
-
   #release(): void {
     this.#released = true;
     this.#wanted = undefined;
@@ -164,16 +160,18 @@ export class CallMedia {
     this.#tell({ kind: "anchored", answer: answerForCaller, codec: codecOf(answerForCaller), media });
   }
 
-  /** A worker that forgot us gives a new endpoint; the relay is told to take its audio from there. */
+  /** A worker that has our endpoint, or gets it back at its old address, needs no more; else the relay is told where it is now. */
   async #reattach(): Promise<void> {
     const { relay, server } = this.#engines;
-    if (await this.#restoreEndpoint()) return; // where it was, so the relay need not hear of it
     const worker = await server.open(this.#call);
-    if (!worker.ok) return;
+    if (!worker.ok) return; // "worker-back" comes
+    const standing = relay.standing(this.#call);
+    if (standing === undefined) return; // forgotten by the relay: what that leads to opens it a new place for caller and worker
+    if (isSame(worker.value, standing.worker)) return;
     const anchored = await relay.anchor(this.#call, this.#offer, worker.value);
     if (!anchored.ok) return this.#tell({ kind: "park-failed", failure: anchored.failure });
     const { workerSendsTo, dtmfPayloadType } = anchored.value;
-    await server.connect(this.#call, workerSendsTo, dtmfPayloadType);
+    if (standing.bridged === undefined) await server.connect(this.#call, workerSendsTo, dtmfPayloadType);
   }
 
   async #offerLeg(leg: LegId): Promise<void> {
@@ -190,13 +188,51 @@ export class CallMedia {
   }
 
   async #park(leg: LegId): Promise<void> {
-    const parked = await this.#engines.relay.park(this.#call, leg);
+    const { relay, server } = this.#engines;
+    const stood = relay.standing(this.#call);
+    // A wish that was fulfilled before: the worker's stream is not begun anew for it.
+    if (stood !== undefined && !stood.legs.includes(leg) && server.sendsTo(this.#call) !== undefined) return;
+    const parked = await relay.park(this.#call, leg);
     if (!parked.ok) return this.#tell({ kind: "park-failed", failure: parked.failure });
-    const connected = await this.#engines.server.connect(this.#call, parked.value.workerSendsTo);
+    const connected = await server.connect(this.#call, parked.value.workerSendsTo);
     if (connected.ok) return;
+    if (connected.failure.code !== "media.not-open")
+      return this.#tell({ kind: "park-failed", failure: connected.failure });
     // Restarted while nobody needed it: it has not heard of this call yet.
-    if (connected.failure.code === "media.not-open") return this.#reattach();
-    this.#tell({ kind: "park-failed", failure: connected.failure });
+    await this.#reattach();
+    await server.connect(this.#call, parked.value.workerSendsTo);
+  }
+
+  /** Everything at a new place; whoever was told another before is in the offers. */
+  async #reAnchor(leg: LegId | undefined): Promise<void> {
+    const { relay, server } = this.#engines;
+    const failed = (failure: MediaFailure) => this.#tell({ kind: "re-anchor-failed", failure });
+    const worker = await server.open(this.#call);
+    if (!worker.ok) return failed(worker.failure);
+    const anchored = await relay.anchor(this.#call, this.#offer, worker.value);
+    if (!anchored.ok) return failed(anchored.failure);
+    const { answerForCaller, workerSendsTo, dtmfPayloadType, media, moved } = anchored.value;
+    const offers: AnchorOffer[] = moved ? [{ side: "caller", sdp: answerForCaller }] : [];
+    if (leg !== undefined) {
+      const offered = await relay.offer(this.#call, leg);
+      if (!offered.ok) return failed(offered.failure);
+      offers.push({ side: leg, sdp: offered.value });
+    }
+    // Until the leg has answered, silence or music is better than nothing.
+    await server.connect(this.#call, workerSendsTo, dtmfPayloadType);
+    this.#tell({ kind: "re-anchored", offers, media });
+  }
+
+  /** To our re-INVITE. It may come from another address than before: an offer like any other, whose answer nobody needs. */
+  async #takeAnswer(side: CallSide, sdp: Sdp): Promise<void> {
+    if (side !== "caller") {
+      const joined = await this.#engines.relay.bridge(this.#call, side, sdp);
+      if (!joined.ok) return this.#tell({ kind: "re-anchor-failed", failure: joined.failure });
+      return void (await this.#engines.server.hush(this.#call));
+    }
+    const taken = await this.#engines.relay.reoffer(this.#call, "caller", sdp);
+    if (taken.ok) this.#offer = sdp;
+    else this.#tell({ kind: "re-anchor-failed", failure: taken.failure });
   }
 
   async #reoffer(side: CallSide, request: string, sdp: Sdp): Promise<void> {
@@ -226,6 +262,8 @@ export class CallMedia {
     });
   }
 }
+
+const isSame = (one: RtpAddress, other: RtpAddress): boolean => one.host === other.host && one.port === other.port;
 
 /** For the record: the first audio codec of an answer is the one that is used. RFC 3264 §6.1 */
 function codecOf(sdp: Sdp): string {

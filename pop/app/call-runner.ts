@@ -176,6 +176,8 @@ export class CallRunner {
         return signalling.rejectRefer(call, effect.side, effect.request, effect.status);
       case "notify-refer":
         return signalling.notifyRefer(call, effect.side, effect.request, effect.status, effect.over);
+      case "reinvite":
+        return signalling.reinvite(call, effect.side, effect.sdp);
       case "report":
         return routing.report(effect.report);
       case "start-timer":

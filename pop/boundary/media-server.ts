@@ -20,17 +20,21 @@ export interface Played {
  * or the connection to the worker breaks (lost, and after all of them onLost).
  */
 export interface MediaServer {
-  /** Reserves an endpoint; the same one when repeated. @fails media.endpoints-exhausted, media.worker-away */
+  /**
+   * Reserves an endpoint; the same one when repeated. Where the worker has lost it: one at the same address, sending
+   * where it sent, with nothing to play; or, when that address is taken, a new one, which sends nowhere yet.
+   * @fails media.endpoints-exhausted, media.worker-away
+   */
   open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>>;
 
   /** What the worker was told about the call: its endpoint, and where it sends. undefined where it is not open. */
   saved(call: CallId): Saved | undefined;
 
-  /**
-   * A call of an earlier worker: the same endpoint again, sending where it sent; the call is told to play by `play`.
-   * @fails media.endpoints-exhausted (another has the address: `open` gives a new one), media.worker-away
-   */
-  restore(call: CallId, saved: Saved): Promise<Outcome<void, MediaFailure>>;
+  /** Where the endpoint sends now, by our own book; undefined: nowhere, since it is not connected, or hushed. */
+  sendsTo(call: CallId): RtpAddress | undefined;
+
+  /** A call of an earlier process, without a word to the worker: `open` then gives its endpoint again. */
+  restore(call: CallId, saved: Saved): void;
 
   /**
    * From here on the endpoint sends there, silence while nothing plays (some carriers end a call without RTP). A new
@@ -39,7 +43,8 @@ export interface MediaServer {
   connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>>;
 
   /**
-   * Plays `items` in order; replaces what plays.
+   * Plays `items` in order; replaces what plays. Asked for again, what plays already under that name plays on where it is, and
+   * what has come to its end is told to have.
    * @param fromMs where in the items to start, for a prompt that is taken up again
    * @returns the length of one pass of all items, whatever `fromMs`
    * @fails media.prompt-unreadable (what played before plays on), media.not-open, media.worker-away

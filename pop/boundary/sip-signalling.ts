@@ -47,6 +47,11 @@ export interface SipSignalling {
   rejectRefer(call: CallId, side: CallSide, request: string, status: number): void;
   /** How far the transfer that `request` asked for is, as a SIP status in a NOTIFY; `over`: the last one. Nothing when that side is gone. RFC 3515 §2.4.4 */
   notifyRefer(call: CallId, side: CallSide, request: string, status: number, over: boolean): void;
+  /**
+   * Our own re-INVITE with this offer, in a dialog that is up. RFC 3261 §14.1. "reinvite-answered" or "reinvite-failed" follows,
+   * once. Where both sides ask at once (491) it is sent again after the time of §14.1; bounded.
+   */
+  reinvite(call: CallId, side: CallSide, sdp: Sdp): void;
   /** The call is over for us. */
   forget(call: CallId): void;
   /** Where the call's dialogs and unanswered requests are found again. undefined: the call is not known. */

@@ -74,6 +74,11 @@ const RECONNECT_WAIT_MS_MAX = 1_000;
 /** Re-offers of one call that wait for an answer: RFC 3261 §14.1 allows one a side. */
 const REOFFERS_MAX = 2;
 const REFERS_MAX = 2;
+/** Of one offer of ours, glares included. */
+const REINVITES_MAX = 4;
+/** RFC 3261 §14.1: in steps of 10 ms, and apart for the side that owns the Call-ID, which of the caller's dialog we are not. */
+const glareWaitMs = (side: CallSide): number =>
+  side === "caller" ? 10 * Math.floor(systemRng.next() * 201) : 2_100 + 10 * Math.floor(systemRng.next() * 191);
 /** Names us to our sip-server: whoever says it again gets the dialogs that belonged to it. */
 const instanceTag = (): string => `instance:${newId(Date.now(), systemRng)}`;
 
@@ -245,6 +250,31 @@ export class DrachtioSignalling implements SipSignalling {
     const body = `SIP/2.0 ${status} ${status < 200 ? "Trying" : status < 300 ? "OK" : "Failed"}\r\n`;
     // Whether it arrives changes nothing for us: a referrer that is gone has its BYE on the way.
     dialog.request({ method: "NOTIFY", headers, body } as unknown as Request, () => {});
+  }
+
+  reinvite(call: CallId, side: CallSide, sdp: Sdp): void {
+    const known = this.#calls.get(call);
+    if (known !== undefined) this.#reinvite(call, known, side, sdp, 1);
+  }
+
+  /** dialog.modify of srf never sends again after a 491: so by hand. */
+  #reinvite(call: CallId, known: KnownCall, side: CallSide, sdp: Sdp, attempt: number): void {
+    const failed = (status: number, detail: string) =>
+      this.#tell(call, { kind: "reinvite-failed", side, status, detail });
+    const dialog = side === "caller" ? known.caller.dialog : known.legs.get(side)?.dialog;
+    if (dialog === undefined) return failed(481, "no such dialog");
+    const headers = { Contact: (dialog.local as unknown as { contact: string }).contact };
+    dialog.request({ method: "INVITE", headers, body: sdp } as never, (error: unknown, response?: Response) => {
+      if (error || response === undefined) return failed(0, describe(error));
+      if (response.status < 200) return;
+      if (response.status === 491 && attempt < REINVITES_MAX) {
+        setTimeout(() => this.#reinvite(call, known, side, sdp, attempt + 1), glareWaitMs(side));
+        return;
+      }
+      const answer = sdpOf(response.get("Content-Type"), (response as unknown as { body?: string }).body);
+      if (response.status >= 300 || answer === undefined) return failed(response.status, "re-INVITE refused");
+      this.#tell(call, { kind: "reinvite-answered", side, sdp: answer });
+    });
   }
 
   forget(call: CallId): void {

@@ -26,6 +26,13 @@ const PROTOCOL_VERSION = 1;
 const RECONNECT: BackoffPolicy = { firstMs: 50, factor: 1.6, waitMsMax: 500, jitter: 0.3 };
 const LINE_BYTES_MAX = 1 << 20;
 
+/** What the worker was told of one call, and gets told again when it is another one. Plain data. */
+interface Endpoint {
+  readonly address: RtpAddress;
+  readonly sendsTo: RtpAddress | undefined;
+  readonly hushed: boolean;
+}
+
 interface Waiting {
   readonly timer: NodeJS.Timeout;
   readonly settle: (reply: Outcome<unknown, MediaFailure>) => void;
@@ -45,6 +52,7 @@ export class MediaWorkerServer implements MediaServer {
   readonly #waiting = new Map<number, Waiting>();
   /** Plays without their `played` yet, by call: a call that plays one thing after another may have several. */
   readonly #plays = new Map<CallId, Set<PlayId>>();
+  readonly #endpoints = new Map<CallId, Endpoint>();
   readonly #played: ((event: Played) => void)[] = [];
   readonly #lost: (() => void)[] = [];
   readonly #connectedListeners: (() => void)[] = [];
@@ -57,20 +65,39 @@ export class MediaWorkerServer implements MediaServer {
   }
 
   async open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>> {
-    return (await this.#request({ op: "open", call })) as Outcome<RtpAddress, MediaFailure>;
+    const known = this.#endpoints.get(call);
+    const opened = (await this.#request(
+      known === undefined ? { op: "open", call } : { op: "restore", call, ...asRestored(known) },
+    )) as Outcome<RtpAddress, MediaFailure>;
+    if (!opened.ok) return opened;
+    const { host, port } = opened.value;
+    if (known?.address.host !== host || known.address.port !== port)
+      this.#endpoints.set(call, { address: opened.value, sendsTo: undefined, hushed: false });
+    return opened;
   }
 
-  saved(_call: CallId): Saved | undefined {
-    return undefined;
+  sendsTo(call: CallId): RtpAddress | undefined {
+    const endpoint = this.#endpoints.get(call);
+    return endpoint === undefined || endpoint.hushed ? undefined : endpoint.sendsTo;
   }
 
-  async restore(_call: CallId, _saved: Saved): Promise<Outcome<void, MediaFailure>> {
-    return fail({ code: "media.worker-away", waitedMs: 0 });
+  saved(call: CallId): Saved | undefined {
+    const endpoint = this.#endpoints.get(call);
+    if (endpoint === undefined) return undefined;
+    const { address, sendsTo, hushed } = endpoint;
+    return { address: { ...address }, sendsTo: sendsTo === undefined ? null : { ...sendsTo }, hushed };
+  }
+
+  restore(call: CallId, saved: Saved): void {
+    const { address, sendsTo, hushed } = saved as unknown as Endpoint & { readonly sendsTo: RtpAddress | null };
+    this.#endpoints.set(call, { address, sendsTo: sendsTo ?? undefined, hushed });
   }
 
   async connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>> {
     const dtmf = dtmfPayloadType === undefined ? {} : { dtmfPayloadType };
-    return done(await this.#request({ op: "connect", call, sendsTo, ...dtmf }));
+    const reply = await this.#request({ op: "connect", call, sendsTo, ...dtmf });
+    if (reply.ok) this.#note(call, { sendsTo, hushed: false });
+    return done(reply);
   }
 
   async play(
@@ -84,7 +111,8 @@ export class MediaWorkerServer implements MediaServer {
     this.#plays.set(call, plays.add(play));
     const asked = items.map(asAsked);
     const reply = await this.#request({ op: "play", call, play, items: asked, repeat, fromMs });
-    if (!reply.ok) this.#forget(call, play); // it never began, so nothing will end it
+    if (reply.ok) this.#note(call, { hushed: false });
+    else this.#forget(call, play); // it never began, so nothing will end it
     return reply as Outcome<{ durationMs: number }, MediaFailure>;
   }
 
@@ -93,10 +121,13 @@ export class MediaWorkerServer implements MediaServer {
   }
 
   async hush(call: CallId): Promise<Outcome<void, MediaFailure>> {
-    return done(await this.#request({ op: "hush", call }));
+    const reply = await this.#request({ op: "hush", call });
+    if (reply.ok) this.#note(call, { hushed: true });
+    return done(reply);
   }
 
   async close(call: CallId): Promise<void> {
+    this.#endpoints.delete(call);
     await this.#request({ op: "close", call });
   }
 
@@ -217,6 +248,11 @@ export class MediaWorkerServer implements MediaServer {
     for (const listener of this.#connectedListeners) listener();
   }
 
+  #note(call: CallId, change: Partial<Endpoint>): void {
+    const endpoint = this.#endpoints.get(call);
+    if (endpoint !== undefined) this.#endpoints.set(call, { ...endpoint, ...change });
+  }
+
   /** @returns whether its end was still to be told */
   #forget(call: CallId, play: PlayId): boolean {
     const plays = this.#plays.get(call);
@@ -237,6 +273,12 @@ const asAsked = (item: PromptRef): PromptRef =>
     : item.kind === "file"
       ? { kind: "file", path: item.path }
       : { kind: "silence", ms: item.ms };
+
+const asRestored = ({ address, sendsTo, hushed }: Endpoint) => ({
+  port: address.port,
+  hushed,
+  ...(sendsTo === undefined ? {} : { sendsTo }),
+});
 
 const done = (reply: Outcome<unknown, MediaFailure>): Outcome<void, MediaFailure> =>
   reply.ok ? succeed(undefined) : reply;

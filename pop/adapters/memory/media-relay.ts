@@ -1,6 +1,6 @@
 import type { CallId, LegId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import type { Anchored, DtmfPressed, MediaRelay, MediaSide } from "../../boundary/media-relay.ts";
+import type { Anchored, DtmfPressed, MediaRelay, MediaSide, Standing } from "../../boundary/media-relay.ts";
 import type { Saved } from "../../boundary/saved.ts";
 import type { MediaAddresses, MediaPath, RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
@@ -40,6 +40,8 @@ export class MemoryMediaRelay implements MediaRelay {
   readonly asked: RelayAsked[] = [];
   readonly #calls = new Map<CallId, Relayed>();
   readonly #listeners: ((event: DtmfPressed) => void)[] = [];
+  readonly #lost = new Set<CallId>();
+  readonly #forgotten: ((call: CallId) => void)[] = [];
   readonly #failures = new Map<RelayCommand, MediaFailure[]>();
   #nextPort = 30_000;
 
@@ -50,6 +52,13 @@ export class MemoryMediaRelay implements MediaRelay {
 
   press(call: CallId, side: MediaSide, digit: string, durationMs = 100): void {
     for (const listener of this.#listeners) listener({ call, side, digit, durationMs });
+  }
+
+  /** The relay was restarted, and has lost this call. */
+  forget(call: CallId): void {
+    if (!this.#calls.delete(call)) return;
+    this.#lost.add(call);
+    for (const listener of this.#forgotten) listener(call);
   }
 
   /** Calls that hold a relay now. */
@@ -67,7 +76,8 @@ export class MemoryMediaRelay implements MediaRelay {
     const refused = this.#note("anchor", call, "caller");
     if (refused !== undefined) return fail(refused);
     const known = this.#calls.get(call);
-    if (known !== undefined && known.callerOffer === callerOffer) return succeed(known.anchored);
+    const stays = known?.worker.remote.host === worker.host && known.worker.remote.port === worker.port;
+    if (known !== undefined && stays && known.callerOffer === callerOffer) return succeed(known.anchored);
     const offer = usableAudio(callerOffer);
     if (!offer.ok) return offer;
     const caller = { relay: known?.caller.relay ?? this.#reserve(), remote: offer.value.address };
@@ -78,6 +88,7 @@ export class MemoryMediaRelay implements MediaRelay {
       workerSendsTo: far.relay,
       ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
       media: { caller, far },
+      moved: this.#lost.delete(call),
     };
     this.#calls.set(call, { callerOffer, caller, worker: far, anchored, offered: undefined, bridged: undefined });
     return succeed(anchored);
@@ -136,11 +147,28 @@ export class MemoryMediaRelay implements MediaRelay {
     this.#calls.delete(call);
   }
 
-  saved(_call: CallId): Saved | undefined {
-    return undefined;
+  standing(call: CallId): Standing | undefined {
+    const relayed = this.#calls.get(call);
+    if (relayed === undefined) return undefined;
+    const legs = [relayed.offered, relayed.bridged?.leg].filter((leg) => leg !== undefined);
+    return { worker: relayed.worker.remote, legs: [...new Set(legs)], bridged: relayed.bridged?.leg };
   }
 
-  restore(_call: CallId, _saved: Saved): void {}
+  saved(call: CallId): Saved | undefined {
+    const relayed = this.#calls.get(call);
+    return relayed === undefined ? undefined : JSON.stringify(relayed);
+  }
+
+  restore(call: CallId, saved: Saved): void {
+    const relayed = JSON.parse(String(saved)) as Relayed;
+    this.#calls.set(call, { ...relayed, offered: relayed.offered, bridged: relayed.bridged });
+    // Another instance's ports are not given away again.
+    this.#nextPort = Math.max(this.#nextPort, relayed.caller.relay.port + 2, relayed.worker.relay.port + 2);
+  }
+
+  onForgotten(listener: (call: CallId) => void): void {
+    this.#forgotten.push(listener);
+  }
 
   onDtmf(listener: (event: DtmfPressed) => void): void {
     this.#listeners.push(listener);

@@ -28,6 +28,7 @@ interface Playing {
 interface Endpoint {
   readonly address: RtpAddress;
   sendsTo: RtpAddress | undefined;
+  hushed: boolean;
   playing: Playing | undefined;
 }
 
@@ -75,7 +76,8 @@ export class MemoryMediaServer implements MediaServer {
   }
 
   sendsTo(call: CallId): RtpAddress | undefined {
-    return this.#endpoints.get(call)?.sendsTo;
+    const endpoint = this.#endpoints.get(call);
+    return endpoint?.hushed === true ? undefined : endpoint?.sendsTo;
   }
 
   async open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>> {
@@ -85,16 +87,24 @@ export class MemoryMediaServer implements MediaServer {
     if (known !== undefined) return succeed(known.address);
     const address = { host: "198.51.100.2", port: this.#nextPort };
     this.#nextPort += 2;
-    this.#endpoints.set(call, { address, sendsTo: undefined, playing: undefined });
+    this.#endpoints.set(call, { address, sendsTo: undefined, hushed: false, playing: undefined });
     return succeed(address);
   }
 
-  saved(_call: CallId): Saved | undefined {
-    return undefined;
+  saved(call: CallId): Saved | undefined {
+    const endpoint = this.#endpoints.get(call);
+    if (endpoint === undefined) return undefined;
+    const { address } = endpoint;
+    const sendsTo = this.sendsTo(call);
+    return { port: address.port, sendsTo: sendsTo === undefined ? null : { ...sendsTo } };
   }
 
-  async restore(_call: CallId, _saved: Saved): Promise<Outcome<void, MediaFailure>> {
-    return fail({ code: "media.worker-away", waitedMs: 0 });
+  restore(call: CallId, saved: Saved): void {
+    const { port, sendsTo } = saved as { port: number; sendsTo: RtpAddress | null };
+    if (this.#endpoints.has(call)) return;
+    const address = { host: "198.51.100.2", port };
+    this.#endpoints.set(call, { address, sendsTo: sendsTo ?? undefined, hushed: false, playing: undefined });
+    this.#nextPort = Math.max(this.#nextPort, port + 2);
   }
 
   async connect(call: CallId, sendsTo: RtpAddress): Promise<Outcome<void, MediaFailure>> {
@@ -103,6 +113,7 @@ export class MemoryMediaServer implements MediaServer {
     const endpoint = this.#endpoints.get(call);
     if (endpoint === undefined) return fail({ code: "media.not-open" });
     endpoint.sendsTo = sendsTo;
+    endpoint.hushed = false;
     return succeed(undefined);
   }
 
@@ -117,9 +128,11 @@ export class MemoryMediaServer implements MediaServer {
     if (refused !== undefined) return fail(refused);
     const endpoint = this.#endpoints.get(call);
     if (endpoint === undefined) return fail({ code: "media.not-open" });
+    if (endpoint.playing?.play === play) return succeed({ durationMs: endpoint.playing.durationMs });
     let durationMs = 0;
     for (const item of items) durationMs += item.kind === "file" ? (this.fileMs.get(item.path) ?? 1_000) : item.ms;
     this.#end(call, "stopped", 0);
+    endpoint.hushed = false;
     endpoint.playing = { play, items, repeat, durationMs, fromMs };
     return succeed({ durationMs });
   }
@@ -135,8 +148,10 @@ export class MemoryMediaServer implements MediaServer {
   async hush(call: CallId): Promise<Outcome<void, MediaFailure>> {
     const refused = this.#note({ command: "hush", call });
     if (refused !== undefined) return fail(refused);
-    if (!this.#endpoints.has(call)) return fail({ code: "media.not-open" });
+    const endpoint = this.#endpoints.get(call);
+    if (endpoint === undefined) return fail({ code: "media.not-open" });
     this.#end(call, "stopped", 0);
+    endpoint.hushed = true;
     return succeed(undefined);
   }
 

@@ -83,6 +83,10 @@ export class MemorySipSignalling implements SipSignalling {
     this.#note("NOTIFY", call, side, `${status}${over ? ", the last" : ""}`);
   }
 
+  reinvite(call: CallId, side: CallSide, _sdp: Sdp): void {
+    this.#note("re-INVITE", call, side);
+  }
+
   forget(call: CallId): void {
     this.#living.delete(call);
   }

@@ -15,11 +15,16 @@
 //  h. An offer makes a call that rtpengine does not know; every other command is refused then. A restarted one, which has
 //     forgotten everything without Redis, may by chance hand out the same ports again. With "loop-protect" it signs its
 //     SDP with a name that it takes at random at each start: told at no cost by every answer, and we take it off again.
+//  i. With Redis it has its calls again after a restart, on the same ports, but for what was blocked since their last
+//     answer. So after a restart, and after one of ours, its list of calls is compared with our book, and what is blocked is said again.
+//
+// The book (`RelayedCall`) is what is meant. A park or a bridge only needs the relay to follow: while it is away the book
+// changes without it, and the relay is brought there when it is back.
 
 import type { CallId, LegId } from "../../../kernel/ids.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import type { Anchored, DtmfPressed, MediaRelay, MediaSide } from "../../boundary/media-relay.ts";
+import type { Anchored, DtmfPressed, MediaRelay, MediaSide, Standing } from "../../boundary/media-relay.ts";
 import type { Saved } from "../../boundary/saved.ts";
 import type { MediaAddresses, RtpAddress } from "../../core/media/addresses.ts";
 import type { MediaFailure } from "../../core/media/media-failure.ts";
@@ -60,12 +65,18 @@ interface RelayedCall {
   callerVersion: number;
   worker: Party;
   /** Legs that were offered: their ports. */
-  readonly offered: Map<LegId, { readonly relay: RtpAddress; version: number }>;
+  readonly offered: Map<LegId, RtpAddress>;
+  /** Of what each leg was ever told, counted up for the life of its dialog. */
+  readonly versions: Map<LegId, number>;
   bridged: { readonly leg: LegId; party: Party } | undefined;
   /** Tags whose audio goes nowhere now. */
   readonly blocked: Set<string>;
   /** The run of rtpengine that is known to have this call (h). */
   run: string;
+  /** rtpengine does not have it any more: every place is void until it is anchored again. */
+  forgotten: boolean;
+  /** Commands that may not have come through: it is told again what is meant. */
+  unsettled: boolean;
 }
 
 /** What rtpengine says to an offer or an answer. */
@@ -85,6 +96,16 @@ const FLAGS = ["port-latching", "strict-source", "allow-transcoding", "loop-prot
 const SIGNATURE = /^a=rtpengine:(.*)\r?\n/m;
 const REPLACED = { ICE: "remove", replace: ["origin", "session-connection"], flags: FLAGS } as const;
 const RELEASES_WAITING_MAX = 10_000;
+/** For a restart that was over before anything was asked. */
+const WATCH_EVERY_MS = 1_000;
+/** rtpengine counts its own age in whole seconds. */
+const AGE_ERROR_MS = 1_500;
+/** The answer is one datagram: so many ids of ours, 39 bytes each, are well below 64 kB. */
+const LISTED_MAX = 1_400;
+/** Calls looked after at once when the relay is back. */
+const CHECKS_AT_ONCE = 32;
+/** Restored one by one, looked after together. */
+const CHECK_AFTER_MS = 5;
 
 export class RtpengineMediaRelay implements MediaRelay {
   readonly #ng: NgClient;
@@ -94,8 +115,15 @@ export class RtpengineMediaRelay implements MediaRelay {
   /** The last command of each call: commands of one call go one after the other. */
   readonly #turns = new Map<CallId, Promise<unknown>>();
   readonly #listeners: ((event: DtmfPressed) => void)[] = [];
+  readonly #forgottenListeners: ((call: CallId) => void)[] = [];
   readonly #releaseAgain = new Set<CallId>();
   readonly #releaseTimer: NodeJS.Timeout;
+  readonly #watchTimer: NodeJS.Timeout;
+  /** When the rtpengine that answers was started, by our clock. */
+  #relayStartedMs: number | undefined;
+  #checking = false;
+  #checkAgain = false;
+  #checkSoon: NodeJS.Timeout | undefined;
 
   private constructor(ng: NgClient, dtmf: DtmfListener, log: Log, releaseAgainAfterMs: number) {
     this.#ng = ng;
@@ -103,6 +131,12 @@ export class RtpengineMediaRelay implements MediaRelay {
     this.#log = log;
     this.#releaseTimer = setInterval(() => void this.#releaseLeftOvers(), releaseAgainAfterMs);
     this.#releaseTimer.unref();
+    this.#watchTimer = setInterval(() => void this.#watch(), WATCH_EVERY_MS);
+    this.#watchTimer.unref();
+    ng.onBack(() => {
+      log.warn("rtpengine.back", { calls: this.#calls.size });
+      void this.#check();
+    });
   }
 
   /** Does not wait for rtpengine to be there: `health` says. @throws EADDRINUSE when the DTMF address is taken */
@@ -123,8 +157,6 @@ export class RtpengineMediaRelay implements MediaRelay {
       const caller = readUsable(callerOffer);
       if (!caller.ok) return caller;
       const before = this.#calls.get(call);
-      // Anchored again: whatever legs there were are gone, if not by the relay's own restart.
-      for (const leg of before?.offered.keys() ?? []) await this.#request("delete", call, { "from-tag": legTag(leg) });
       const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"]);
       if (!offered.ok) return offered;
       const workerAudio = workerSays(worker, offered.value.audio.dtmfPayloadType);
@@ -136,10 +168,17 @@ export class RtpengineMediaRelay implements MediaRelay {
         callerVersion: (before?.callerVersion ?? 0) + 1,
         worker: { audio: workerAudio, relay: offered.value.audio.address, tag: WORKER },
         offered: new Map(),
+        versions: before?.versions ?? new Map(),
         bridged: undefined,
-        blocked: new Set(before?.blocked.has(WORKER) ? [WORKER] : []),
+        blocked: new Set(),
         run: offered.value.run,
+        forgotten: false,
+        unsettled: false,
       };
+      if (before !== undefined && !before.forgotten) {
+        const kept = await this.#keepLegs(call, before, relayed);
+        if (!kept.ok) return kept;
+      }
       this.#calls.set(call, relayed);
       const heard = await this.#blockAsMeant(call, relayed);
       if (!heard.ok) return heard;
@@ -149,13 +188,28 @@ export class RtpengineMediaRelay implements MediaRelay {
         workerSendsTo: relayed.worker.relay,
         ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
         media: addressesOf(relayed),
+        moved: before !== undefined && !isSame(before.caller.relay, relayed.caller.relay),
       });
     });
   }
 
+  /** Anchored again: legs that rtpengine still has stay where they are, and who is joined stays joined. */
+  async #keepLegs(call: CallId, before: RelayedCall, now: RelayedCall): Promise<Outcome<unknown, MediaFailure>> {
+    if (before.offered.size === 0) return succeed(undefined);
+    const found = await this.#request("query", call, {});
+    if (!found.ok) return found;
+    const tags = tagsIn(found.value);
+    for (const [leg, relay] of before.offered) if (tags.has(legTag(leg))) now.offered.set(leg, relay);
+    for (const tag of before.blocked) if (tags.has(tag)) now.blocked.add(tag);
+    const { bridged } = before;
+    if (bridged === undefined || !now.offered.has(bridged.leg)) return succeed(undefined);
+    now.bridged = bridged;
+    return this.#answer(call, CALLER, bridged.party.tag, bridged.party.audio);
+  }
+
   offer(call: CallId, leg: LegId): Promise<Outcome<Sdp, MediaFailure>> {
     return this.#inTurn(call, async () => {
-      const relayed = this.#calls.get(call);
+      const relayed = this.#anchored(call);
       if (relayed === undefined) return fail({ code: "media.not-anchored" });
       const tag = legTag(leg);
       // telephone-event: a leg may press keys even where the caller cannot.
@@ -181,8 +235,9 @@ export class RtpengineMediaRelay implements MediaRelay {
       if (!back.ok) return back;
       // Dropped without a restart, after a long silence: this is a new call, on a port that the caller never heard of.
       if (back.value.audio.address.port !== relayed.caller.relay.port) return this.#forgotten(call);
-      const version = (relayed.offered.get(leg)?.version ?? 0) + 1;
-      relayed.offered.set(leg, { relay: audio.address, version });
+      const version = (relayed.versions.get(leg) ?? 0) + 1;
+      relayed.versions.set(leg, version);
+      relayed.offered.set(leg, audio.address);
       const blocked = await this.#blockAsMeant(call, relayed);
       if (!blocked.ok) return blocked;
       return succeed(withOrigin(sdp, sessionIdOf(call, leg), version));
@@ -191,22 +246,20 @@ export class RtpengineMediaRelay implements MediaRelay {
 
   bridge(call: CallId, leg: LegId, answer: Sdp): Promise<Outcome<{ readonly media: MediaAddresses }, MediaFailure>> {
     return this.#inTurn(call, async () => {
-      const relayed = this.#calls.get(call);
+      const relayed = this.#anchored(call);
       if (relayed === undefined) return fail({ code: "media.not-anchored" });
-      const offered = relayed.offered.get(leg);
-      if (offered === undefined) return fail({ code: "media.no-such-leg", leg });
+      const relay = relayed.offered.get(leg);
+      if (relay === undefined) return fail({ code: "media.no-such-leg", leg });
       const audio = readUsable(answer);
       if (!audio.ok) return audio;
 
-      const tag = legTag(leg);
       const before = relayed.bridged;
-      relayed.bridged = { leg, party: { audio: audio.value, relay: offered.relay, tag } };
-      const blocked = await this.#blockAsMeant(call, relayed);
-      const answered = blocked.ok ? await this.#answer(call, CALLER, tag, audio.value) : blocked;
-      if (!answered.ok) {
+      relayed.bridged = { leg, party: { audio: audio.value, relay, tag: legTag(leg) } };
+      const joined = await this.#asMeant(call, relayed);
+      if (!joined.ok) {
         relayed.bridged = before;
-        await this.#blockAsMeant(call, relayed);
-        return answered;
+        if (!relayed.forgotten) await this.#blockAsMeant(call, relayed);
+        return joined;
       }
       return succeed({ media: addressesOf(relayed) });
     });
@@ -222,13 +275,14 @@ export class RtpengineMediaRelay implements MediaRelay {
       const dropped = leg === undefined ? [...relayed.offered.keys()] : [leg];
       for (const each of dropped) {
         if (!relayed.offered.delete(each)) continue;
-        const gone = await this.#request("delete", call, { "from-tag": legTag(each) });
-        if (!gone.ok && gone.failure.code === "media.relay-away") return gone;
+        const wasBridged = relayed.bridged?.leg === each;
+        if (wasBridged) relayed.bridged = undefined;
         relayed.blocked.delete(legTag(each));
-        if (relayed.bridged?.leg !== each) continue;
-        relayed.bridged = undefined;
-        const back = await this.#backToWorker(call, relayed);
-        if (!back.ok) return back;
+        if (relayed.forgotten) continue;
+        const gone = await this.#request("delete", call, { "from-tag": legTag(each) });
+        if (!gone.ok && gone.failure.code === "media.relay-away") relayed.unsettled = true;
+        const back = wasBridged ? await this.#asMeant(call, relayed) : undefined;
+        if (back?.ok === false) return back;
       }
       return succeed({ workerSendsTo: relayed.worker.relay, media: addressesOf(relayed) });
     });
@@ -236,7 +290,7 @@ export class RtpengineMediaRelay implements MediaRelay {
 
   reoffer(call: CallId, side: MediaSide, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
     return this.#inTurn(call, async () => {
-      const relayed = this.#calls.get(call);
+      const relayed = this.#anchored(call);
       if (relayed === undefined) return fail({ code: "media.not-anchored" });
       return side === "caller"
         ? this.#reofferOfCaller(call, relayed, offer)
@@ -260,8 +314,7 @@ export class RtpengineMediaRelay implements MediaRelay {
 
   async #reofferOfLeg(call: CallId, relayed: RelayedCall, leg: LegId, offer: Sdp): Promise<Outcome<Sdp, MediaFailure>> {
     const bridged = relayed.bridged;
-    const known = relayed.offered.get(leg);
-    if (bridged?.leg !== leg || known === undefined) return fail({ code: "media.no-such-leg", leg });
+    if (bridged?.leg !== leg) return fail({ code: "media.no-such-leg", leg });
     const audio = readUsable(offer, bridged.party.audio.codecs[0]);
     if (!audio.ok) return audio;
     const { tag } = bridged.party;
@@ -272,10 +325,11 @@ export class RtpengineMediaRelay implements MediaRelay {
     const answered = await this.#answer(call, tag, CALLER, relayed.caller.audio, direction);
     if (!answered.ok) return answered;
     bridged.party = { ...bridged.party, audio: audio.value };
-    known.version++;
+    const version = (relayed.versions.get(leg) ?? 0) + 1;
+    relayed.versions.set(leg, version);
     const blocked = await this.#blockAsMeant(call, relayed);
     if (!blocked.ok) return blocked;
-    return succeed(refuseOtherStreams(withOrigin(answered.value.sdp, sessionIdOf(call, leg), known.version), offer));
+    return succeed(refuseOtherStreams(withOrigin(answered.value.sdp, sessionIdOf(call, leg), version), offer));
   }
 
   async release(call: CallId): Promise<void> {
@@ -300,11 +354,47 @@ export class RtpengineMediaRelay implements MediaRelay {
     return succeed(strangers.length);
   }
 
-  saved(_call: CallId): Saved | undefined {
-    return undefined;
+  standing(call: CallId): Standing | undefined {
+    const relayed = this.#anchored(call);
+    if (relayed === undefined) return undefined;
+    const { worker, offered, bridged } = relayed;
+    return { worker: worker.audio.address, legs: [...offered.keys()], bridged: bridged?.leg };
   }
 
-  restore(_call: CallId, _saved: Saved): void {}
+  saved(call: CallId): Saved | undefined {
+    const relayed = this.#calls.get(call);
+    if (relayed === undefined) return undefined;
+    const { offered, versions, blocked, bridged, ...rest } = relayed;
+    const saved: SavedRelay = {
+      ...rest,
+      bridged: bridged ?? null,
+      offered: [...offered],
+      versions: [...versions],
+      blocked: [...blocked],
+      unsettled: rest.unsettled || this.#turns.has(call),
+    };
+    return saved as unknown as Saved;
+  }
+
+  /** Whether rtpengine has it, and is as our book says, shows a moment later (`onForgotten`). */
+  restore(call: CallId, saved: Saved): void {
+    const { offered, versions, blocked, bridged, ...rest } = saved as unknown as SavedRelay;
+    this.#calls.set(call, {
+      ...rest,
+      offered: new Map(offered),
+      versions: new Map(versions),
+      blocked: new Set(blocked),
+      bridged: bridged ?? undefined,
+    });
+    this.#checkSoon ??= setTimeout(() => {
+      this.#checkSoon = undefined;
+      void this.#check();
+    }, CHECK_AFTER_MS);
+  }
+
+  onForgotten(listener: (call: CallId) => void): void {
+    this.#forgottenListeners.push(listener);
+  }
 
   onDtmf(listener: (event: DtmfPressed) => void): void {
     this.#listeners.push(listener);
@@ -325,8 +415,33 @@ export class RtpengineMediaRelay implements MediaRelay {
 
   async close(): Promise<void> {
     clearInterval(this.#releaseTimer);
+    clearInterval(this.#watchTimer);
+    clearTimeout(this.#checkSoon);
     await this.#ng.close();
     await this.#dtmf.close();
+  }
+
+  #anchored(call: CallId): RelayedCall | undefined {
+    const relayed = this.#calls.get(call);
+    return relayed?.forgotten === true ? undefined : relayed;
+  }
+
+  /**
+   * Brings rtpengine to what the book says of far end and blocked tags. While it is away that is put off until it is back.
+   * @fails media.relay-refused, media.not-anchored
+   */
+  async #asMeant(call: CallId, relayed: RelayedCall): Promise<Outcome<void, MediaFailure>> {
+    const { bridged } = relayed;
+    const done =
+      bridged === undefined ? await this.#backToWorker(call, relayed) : await this.#toLeg(call, relayed, bridged.party);
+    relayed.unsettled = !done.ok && done.failure.code === "media.relay-away";
+    if (done.ok || relayed.unsettled) return succeed(undefined);
+    return isUnknownCall(done.failure) ? this.#forgotten(call) : done;
+  }
+
+  async #toLeg(call: CallId, relayed: RelayedCall, { tag, audio }: Party): Promise<Outcome<unknown, MediaFailure>> {
+    const blocked = await this.#blockAsMeant(call, relayed);
+    return blocked.ok ? this.#answer(call, CALLER, tag, audio) : blocked;
   }
 
   async #backToWorker(call: CallId, relayed: RelayedCall): Promise<Outcome<unknown, MediaFailure>> {
@@ -335,22 +450,83 @@ export class RtpengineMediaRelay implements MediaRelay {
     if (!offered.ok) return offered;
     const direction = answerDirection(caller.audio.direction);
     const answered = await this.#answer(call, CALLER, WORKER, worker.audio, direction);
-    return answered.ok ? this.#blockAsMeant(call, relayed) : answered;
+    if (!answered.ok) return answered;
+    // (h) An offer makes a call that it has forgotten, elsewhere.
+    if (!isSame(offered.value.audio.address, worker.relay)) return this.#forgotten(call);
+    return this.#blockAsMeant(call, relayed);
   }
 
   /** Asked after an offer to a leg of a call that another run had: restored from Redis, it has the worker too (h). */
   async #knownToThisRun(call: CallId): Promise<Outcome<boolean, MediaFailure>> {
     const found = await this.#request("query", call, {});
-    if (!found.ok) return found;
-    const { tags } = found.value;
-    return succeed(typeof tags === "object" && tags !== null && WORKER in tags);
+    return found.ok ? succeed(tagsIn(found.value).has(WORKER)) : found;
   }
 
   /** What our offer has just made in its place goes, too. */
   async #forgotten(call: CallId): Promise<Outcome<never, MediaFailure>> {
     await this.#request("delete", call, {});
-    this.#calls.delete(call);
+    this.#forget(call);
     return fail({ code: "media.not-anchored" });
+  }
+
+  #forget(call: CallId): void {
+    const relayed = this.#anchored(call);
+    if (relayed === undefined) return;
+    relayed.forgotten = true;
+    relayed.blocked.clear();
+    this.#log.warn("rtpengine.forgot", { callId: call });
+    for (const listener of this.#forgottenListeners) listener(call);
+  }
+
+  /** Younger than it was: another run, whose restart nobody noticed. */
+  async #watch(): Promise<void> {
+    if (this.#calls.size === 0) return;
+    const told = await this.#ng.request({ command: "statistics" });
+    if (!told.ok) return; // its return tells
+    const seconds = uptimeSeconds(told.value);
+    if (seconds === undefined) return;
+    const startedMs = performance.now() - 1_000 * seconds;
+    const before = this.#relayStartedMs;
+    this.#relayStartedMs = startedMs;
+    if (before !== undefined && startedMs > before + AGE_ERROR_MS) void this.#check();
+  }
+
+  /** Which calls rtpengine has, and that they are as the book says. While one check runs, one more is kept in mind. */
+  async #check(): Promise<void> {
+    if (this.#checking) {
+      this.#checkAgain = true;
+      return;
+    }
+    this.#checking = true;
+    do {
+      this.#checkAgain = false;
+      const listed = await this.#ng.request({ command: "list", limit: LISTED_MAX });
+      if (!listed.ok) continue; // away again: its return leads here
+      const known = new Set(Array.isArray(listed.value.calls) ? listed.value.calls.map(String) : []);
+      const inDoubt = known.size >= LISTED_MAX;
+      const calls = [...this.#calls.keys()];
+      for (let at = 0; at < calls.length; at += CHECKS_AT_ONCE)
+        await Promise.all(
+          calls.slice(at, at + CHECKS_AT_ONCE).map((call) => this.#checkCall(call, known.has(call), inDoubt)),
+        );
+    } while (this.#checkAgain);
+    this.#checking = false;
+  }
+
+  #checkCall(call: CallId, listed: boolean, inDoubt: boolean): Promise<unknown> {
+    return this.#inTurn(call, async () => {
+      const relayed = this.#anchored(call);
+      if (relayed === undefined) return succeed(undefined);
+      if (!listed) {
+        const found = inDoubt ? await this.#request("query", call, {}) : undefined;
+        if (found?.ok !== true) {
+          if (found === undefined || isUnknownCall(found.failure)) this.#forget(call);
+          return succeed(undefined);
+        }
+      }
+      relayed.blocked.clear(); // (i)
+      return relayed.unsettled ? this.#asMeant(call, relayed) : this.#blockAsMeant(call, relayed);
+    });
   }
 
   /** Who must not be heard now (c, f), and only they, is blocked. */
@@ -433,6 +609,30 @@ export class RtpengineMediaRelay implements MediaRelay {
       this.#releaseAgain.delete(call);
     }
   }
+}
+
+interface SavedRelay extends Omit<RelayedCall, "offered" | "versions" | "blocked" | "bridged"> {
+  readonly bridged: RelayedCall["bridged"] | null;
+  readonly offered: readonly [LegId, RtpAddress][];
+  readonly versions: readonly [LegId, number][];
+  readonly blocked: readonly string[];
+}
+
+const isSame = (one: RtpAddress, other: RtpAddress): boolean => one.host === other.host && one.port === other.port;
+
+const isUnknownCall = (failure: MediaFailure): boolean =>
+  failure.code === "media.not-anchored" ||
+  (failure.code === "media.relay-refused" && /unknown call-?id/i.test(failure.detail));
+
+/** Who has a part in a call, of the answer to "query". */
+const tagsIn = ({ tags }: NgReply): ReadonlySet<string> =>
+  new Set(typeof tags === "object" && tags !== null ? Object.keys(tags) : []);
+
+function uptimeSeconds({ statistics }: NgReply): number | undefined {
+  const total = (statistics as { readonly totalstatistics?: { readonly uptime?: unknown } } | undefined)
+    ?.totalstatistics;
+  const seconds = Number(total?.uptime);
+  return Number.isFinite(seconds) ? seconds : undefined;
 }
 
 const receives = ({ audio }: Party): boolean => audio.direction === "sendrecv" || audio.direction === "recvonly";

@@ -1,6 +1,9 @@
 // rtpengine's NG control protocol over UDP: a cookie, a space, a dictionary. We write JSON, which 10.5 understands
 // beside bencode; it answers in kind. A datagram may be lost, so a request is sent again under the same cookie:
 // rtpengine then repeats its answer without doing the work twice.
+//
+// A relay that is away is asked whether it is back, often; what is asked of it meanwhile waits for that within its own
+// time limit, and once it has been away for longer, fails at once: who waits for a relay waits for media only, and not for long.
 
 import { createSocket, type Socket } from "node:dgram";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
@@ -12,7 +15,7 @@ export type NgRequest = { readonly command: string } & { readonly [key: string]:
 export type NgReply = Readonly<Record<string, unknown>>;
 
 export interface NgLimits {
-  /** Until the same datagram is sent once more. */
+  /** Until the same datagram is sent once more, then after twice that, and so on. */
   readonly resendAfterMs: number;
   /** In all. */
   readonly timeoutMs: number;
@@ -20,12 +23,15 @@ export interface NgLimits {
   readonly waitingMax: number;
 }
 
-export const NG_LIMITS: NgLimits = { resendAfterMs: 300, timeoutMs: 1_000, waitingMax: 2_000 };
+export const NG_LIMITS: NgLimits = { resendAfterMs: 100, timeoutMs: 500, waitingMax: 2_000 };
+/** A restart in place takes less: nothing need fail for it. */
+const AWAY_PATIENCE_MS = 1_000;
+const PROBE_EVERY_MS = 50;
 
 interface Waiting {
   readonly request: NgRequest;
   readonly datagram: string;
-  readonly resend: NodeJS.Timeout;
+  resend: NodeJS.Timeout;
   readonly expire: NodeJS.Timeout;
   readonly settle: (reply: Outcome<NgReply, MediaFailure>) => void;
 }
@@ -39,6 +45,9 @@ export class NgClient {
   #cookies = 0;
   readonly #waiting = new Map<string, Waiting>();
   #closed = false;
+  #heardAtMs = 0;
+  #away: { readonly sinceMs: number; readonly probe: NodeJS.Timeout } | undefined;
+  readonly #backListeners: (() => void)[] = [];
 
   private constructor(socket: Socket, relay: RtpAddress, limits: NgLimits, cookiePrefix: string) {
     this.#socket = socket;
@@ -46,7 +55,7 @@ export class NgClient {
     this.#limits = limits;
     this.#cookiePrefix = cookiePrefix;
     socket.on("message", (bytes) => this.#receive(bytes));
-    socket.on("error", () => {}); // "connection refused" while the relay is away: the time limit tells
+    socket.on("error", () => this.#isAway()); // "connection refused": nobody listens there
   }
 
   static async open(relay: RtpAddress, limits: NgLimits = NG_LIMITS): Promise<NgClient> {
@@ -64,7 +73,8 @@ export class NgClient {
   /** @fails media.relay-away after the time limit, media.relay-refused when the relay says "error" */
   request(request: NgRequest): Promise<Outcome<NgReply, MediaFailure>> {
     const { resendAfterMs, timeoutMs, waitingMax } = this.#limits;
-    if (this.#closed || this.#waiting.size >= waitingMax)
+    const awayMs = this.#away === undefined ? 0 : performance.now() - this.#away.sinceMs;
+    if (this.#closed || this.#waiting.size >= waitingMax || awayMs > AWAY_PATIENCE_MS)
       return Promise.resolve(fail({ code: "media.relay-away", command: request.command, waitedMs: 0 }));
     const cookie = `${this.#cookiePrefix}${(this.#cookies++).toString(36)}`;
     const datagram = `${cookie} ${JSON.stringify(request)}`;
@@ -77,8 +87,12 @@ export class NgClient {
         this.#waiting.delete(cookie);
         resolve(reply);
       };
-      const away = () => settle(fail({ code: "media.relay-away", command: request.command, waitedMs: timeoutMs }));
-      const resend = setTimeout(() => this.#send(datagram), resendAfterMs);
+      const sentAtMs = performance.now();
+      const away = () => {
+        settle(fail({ code: "media.relay-away", command: request.command, waitedMs: timeoutMs }));
+        if (this.#heardAtMs < sentAtMs) this.#isAway();
+      };
+      const resend = setTimeout(() => this.#resend(cookie, 2 * resendAfterMs), resendAfterMs);
       const expire = setTimeout(away, timeoutMs);
       this.#waiting.set(cookie, { request, datagram, resend, expire, settle });
       this.#send(datagram);
@@ -89,9 +103,15 @@ export class NgClient {
     return this.#relay;
   }
 
+  /** Called when the relay answers again after it was away. */
+  onBack(listener: () => void): void {
+    this.#backListeners.push(listener);
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#away?.probe);
     for (const { request, settle } of [...this.#waiting.values()])
       settle(fail({ code: "media.relay-away", command: request.command, waitedMs: 0 }));
     await new Promise<void>((resolve) => this.#socket.close(() => resolve()));
@@ -101,7 +121,34 @@ export class NgClient {
     if (!this.#closed) this.#socket.send(datagram, () => {});
   }
 
+  #resend(cookie: string, againAfterMs: number): void {
+    const waiting = this.#waiting.get(cookie);
+    if (waiting === undefined) return;
+    this.#send(waiting.datagram);
+    waiting.resend = setTimeout(() => this.#resend(cookie, 2 * againAfterMs), againAfterMs);
+  }
+
+  #isAway(): void {
+    if (this.#away !== undefined || this.#closed) return;
+    const probe = setInterval(
+      () => this.#send(`${this.#cookiePrefix}${this.#cookies++} {"command":"ping"}`),
+      PROBE_EVERY_MS,
+    );
+    probe.unref();
+    this.#away = { sinceMs: performance.now(), probe };
+  }
+
+  #isBack(): void {
+    if (this.#away === undefined) return;
+    clearInterval(this.#away.probe);
+    this.#away = undefined;
+    for (const { datagram } of this.#waiting.values()) this.#send(datagram); // what the relay has lost with its socket
+    for (const listener of this.#backListeners) listener();
+  }
+
   #receive(bytes: Buffer): void {
+    this.#heardAtMs = performance.now();
+    this.#isBack();
     const space = bytes.indexOf(0x20);
     const waiting = this.#waiting.get(bytes.toString("latin1", 0, Math.max(0, space)));
     if (waiting === undefined) return; // an answer that came twice, or too late

@@ -79,6 +79,13 @@ export type CallInput =
       readonly failure: MediaFailure;
     }
   | { readonly kind: "worker-back" }
+  // the relay has lost the call's media, or a side's keys: that side is asked to send to a new place. ./re-anchor.ts
+  | { readonly kind: "media-lost" }
+  | { readonly kind: "re-anchored"; readonly offers: readonly AnchorOffer[]; readonly media: MediaAddresses }
+  | { readonly kind: "re-anchor-failed"; readonly failure: MediaFailure }
+  // our own re-INVITE. status 408 and 481: that dialog is gone, 0: no answer could be had
+  | { readonly kind: "reinvite-answered"; readonly side: CallSide; readonly sdp: Sdp }
+  | { readonly kind: "reinvite-failed"; readonly side: CallSide; readonly status: number; readonly detail: string }
   | { readonly kind: "dtmf"; readonly side: CallSide; readonly digit: string }
   /** "lost": the worker went away in the middle of it, or was not there to begin it. */
   | { readonly kind: "played"; readonly play: PlayId; readonly how: "finished" | "stopped" | "failed" | "lost" }
@@ -92,6 +99,12 @@ export type CallInput =
   | { readonly kind: "resumed"; readonly outageMs: number; readonly epoch: number }
   /** The dialogs are gone: the SIP server went away, or our process did and could not take them up again. */
   | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" | "checkpoint.unreadable" };
+
+/** What a side is offered whose media has a new place at the relay. */
+export interface AnchorOffer {
+  readonly side: CallSide;
+  readonly sdp: Sdp;
+}
 
 export type CallEffect =
   // signalling
@@ -123,6 +136,8 @@ export type CallEffect =
       readonly status: number;
       readonly over: boolean;
     }
+  /** Our own re-INVITE: "reinvite-answered" or "reinvite-failed" follows, once. */
+  | { readonly kind: "reinvite"; readonly side: CallSide; readonly sdp: Sdp }
   // media; performed in this order within one call
   | { readonly kind: "anchor" }
   | { readonly kind: "offer-leg"; readonly leg: LegId }
@@ -131,6 +146,10 @@ export type CallEffect =
   /** A leg whose going changes nothing for those who talk. */
   | { readonly kind: "drop-leg"; readonly leg: LegId }
   | { readonly kind: "reattach-worker" }
+  /** A new place at the relay for the caller, and for `leg`: "re-anchored" follows. */
+  | { readonly kind: "re-anchor"; readonly leg: LegId | undefined }
+  /** What a side said to our re-INVITE. */
+  | { readonly kind: "take-answer"; readonly side: CallSide; readonly sdp: Sdp }
   | { readonly kind: "reoffer"; readonly side: CallSide; readonly request: string; readonly sdp: Sdp }
   /** From `playing.fromMs` on. One that plays already under that name goes on as it is. */
   | { readonly kind: "play"; readonly playing: Playing }

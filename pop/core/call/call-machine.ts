@@ -34,6 +34,7 @@ import {
 import type { CallStep } from "./call-step.ts";
 import type { EndedBy } from "./contact-record.ts";
 import type { RoutingDirective } from "./contact-routing.ts";
+import { mediaLost, reAnchored, reinviteAnswered } from "./re-anchor.ts";
 import { referResumed, referred, referrerLeft, referTarget, referTimedOut } from "./refer.ts";
 import { closeSegment, Turn } from "./turn.ts";
 
@@ -146,6 +147,15 @@ function answering(turn: Turn, phase: Answering, input: CallInput): void {
       return reofferSettled(turn, input);
     case "worker-back":
       return turn.do({ kind: "reattach-worker" });
+    case "media-lost":
+      return mediaLost(turn);
+    case "re-anchored":
+      return reAnchored(turn, input);
+    case "reinvite-answered":
+      return reinviteAnswered(turn, input);
+    case "re-anchor-failed":
+    case "reinvite-failed":
+      return hangUpAndEnd(turn, "system", "media.re-anchor-failed");
     case "hang-up-command":
       return hangUpAndEnd(turn, "system", input.code);
     case "signalling-lost":
@@ -213,6 +223,17 @@ function running(turn: Turn, run: Running, input: CallInput): void {
     case "reoffer-answered":
     case "reoffer-failed":
       return reofferSettled(turn, input);
+    case "media-lost":
+      return mediaLost(turn);
+    case "re-anchored":
+      return reAnchored(turn, input);
+    case "re-anchor-failed":
+      turn.note("media", "no new place at the relay", input.failure.code);
+      return hangUpAndEnd(turn, "system", "media.re-anchor-failed");
+    case "reinvite-answered":
+      return reinviteAnswered(turn, input);
+    case "reinvite-failed":
+      return reinviteFailed(turn, run, input);
     case "park-failed":
       turn.note("media", "caller could not be brought back to the prompts", input.failure.code);
       return hangUpAndEnd(turn, "system", input.failure.code);
@@ -285,6 +306,7 @@ function resume(turn: Turn, run: Running, diedAtUnixMs: UnixMs): void {
   if (far.name === "joining") {
     // The worker is silent until both talk; should they not, farFailed plays on from here.
     if (playing !== undefined) turn.run({ playing: standing(playing, positionMs(playing, diedAtUnixMs)) });
+    if (far.movedTo !== undefined) return turn.do({ kind: "reinvite", side: far.leg, sdp: far.movedTo });
     return turn.do({ kind: "bridge", leg: far.leg, answer: far.answer });
   }
   if (playing !== undefined) playFrom(turn, playing, positionMs(playing, diedAtUnixMs));
@@ -402,6 +424,10 @@ function farLeg(turn: Turn, run: Running, input: FarLegInput): void {
     case "leg-answered":
       if (far.name !== "ringing") return;
       turn.stop("call.ring");
+      if (far.movedTo !== undefined) {
+        turn.run({ far: { ...far, name: "joining", farSdp: far.movedTo, answer: input.sdp } });
+        return turn.do({ kind: "reinvite", side: far.leg, sdp: far.movedTo });
+      }
       turn.run({ far: { ...far, name: "joining", answer: input.sdp } });
       return turn.do({ kind: "bridge", leg: far.leg, answer: input.sdp });
     case "leg-failed":
@@ -624,6 +650,19 @@ function reofferSettled(turn: Turn, input: Extract<CallInput, { kind: "reoffer-a
   if (side === "caller") turn.run({ callerSdp: input.sdp });
   else if (run?.far.name === "talking") turn.run({ far: { ...run.far, farSdp: input.sdp } });
   turn.do({ kind: "answer-reoffer", side, request, sdp: input.sdp });
+}
+
+/** That side would hear nothing any more: it is ended, whether its dialog is gone (408, 481) or it refuses. */
+function reinviteFailed(turn: Turn, run: Running, input: Extract<CallInput, { kind: "reinvite-failed" }>): void {
+  const { side, status, detail } = input;
+  turn.note("media", `re-INVITE of ${side === "caller" ? "the caller" : "the leg"} failed`, `${status} ${detail}`);
+  if (side === "caller") return hangUpAndEnd(turn, "system", "media.re-anchor-failed");
+  const { far } = run;
+  if (far.name === "none" || far.leg !== side) return;
+  turn.do({ kind: "hang-up", side, code: "media.re-anchor-failed" });
+  if (far.name === "talking") return farLeft(turn, far, "media.re-anchor-failed");
+  if (far.name === "joining")
+    farFailed(turn, far, { failure: "unreachable", sipStatus: status, code: "media.re-anchor-failed" });
 }
 
 const farSdpOf = (far: FarLeg): Sdp | undefined => (far.name === "talking" ? far.farSdp : undefined);

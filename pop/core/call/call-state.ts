@@ -25,6 +25,8 @@ export interface CallState {
   /** What is over, for the contact record. */
   readonly segments: readonly Segment[];
   readonly media: readonly MediaLegRecord[];
+  /** How often its media had to be given a new place by re-INVITE. Absent: never. */
+  readonly reAnchoredCount?: number;
 }
 
 /** Known when the INVITE arrives, and never changed. */
@@ -113,6 +115,8 @@ export interface Invited {
   readonly party: Party;
   /** What we last told that side about media. */
   readonly farSdp: Sdp;
+  /** The relay has lost the place that the INVITE named before it was answered: what a re-INVITE offers once it is. */
+  readonly movedTo?: Sdp;
 }
 
 export type Party =

@@ -2,6 +2,7 @@
 
 import type { UnixMs } from "../../../kernel/units.ts";
 import { type MediaAddresses, showAddress } from "../media/addresses.ts";
+import type { Sdp } from "../media/sdp.ts";
 import type { CallContext, CallEffect, CallNote, CallTimer } from "./call-execution.ts";
 import type { CallPhase, CallState, FarLeg, OpenSegment, Running } from "./call-state.ts";
 import type { CallStep } from "./call-step.ts";
@@ -69,6 +70,15 @@ export class Turn {
     const id = `${basics.id}/${record === undefined ? sequence : "record"}`;
     const event = { id, callId: basics.id, tenantId: basics.tenantId, sequence };
     this.do({ kind: "tell", event: { ...event, atUnixMs: this.now, name, fields, record } });
+  }
+
+  /** Our answer to the caller is another one now; nothing, when the call is not between answer and flow. */
+  answerIs(callerSdp: Sdp): void {
+    if (this.#state.phase.name === "answering") this.phase({ ...this.#state.phase, callerSdp });
+  }
+
+  reAnchored(): void {
+    this.#state = { ...this.#state, reAnchoredCount: (this.#state.reAnchoredCount ?? 0) + 1 };
   }
 
   segment(segment: Segment): void {

@@ -42,11 +42,15 @@ interface Endpoint {
   /** undefined: sends nothing. */
   stream: RtpStream | undefined;
   playing: { position: PlayPosition; readonly audio: readonly Frames[] } | undefined;
+  /** The last play that came to its end by itself. */
+  finished: PlayId | undefined;
   /** Counts plays asked for: while a file is read, a later command may have come. */
   asked: number;
   /** Belongs to the pop that is connected now. */
   claimed: boolean;
 }
+
+type RestoreRequest = Extract<Request, { op: "restore" }>;
 
 /** Upper ends of the lateness histogram, ms. */
 const LATE_MS = [1, 2, 5, 10, 20, 50, 100] as const;
@@ -109,6 +113,8 @@ export class MediaWorker {
         return succeed(this.stats());
       case "open":
         return this.#open(request.call);
+      case "restore":
+        return this.#restore(request);
       case "close":
         this.#close(request.call);
         return succeed(undefined);
@@ -203,10 +209,38 @@ export class MediaWorker {
       if (this.#endpoints.size + this.#opening.size > this.#endpointsMax) return exhausted;
       const socket = await this.#openPort(this.#options.rtp.host, this.#takePort()).catch(() => undefined);
       if (socket === undefined) continue; // somebody else has it
-      this.#endpoints.set(call, { call, socket, stream: undefined, playing: undefined, asked: 0, claimed: true });
+      this.#keep(call, socket);
       return succeed(socket.address);
     }
     return exhausted;
+  }
+
+  /** At the port that it had, sending where it sent; where somebody else has the port by now, a new one that sends nowhere yet. */
+  async #restore({ call, port, sendsTo, hushed }: RestoreRequest): Promise<Outcome<RtpAddress, MediaFailure>> {
+    if (this.#endpoints.has(call) || this.#opening.has(call)) return this.#open(call);
+    const { portFirst, portLast, host } = this.#options.rtp;
+    const opening = (async (): Promise<Outcome<RtpAddress, MediaFailure>> => {
+      const ours = port >= portFirst && port <= portLast && this.#endpoints.size < this.#endpointsMax;
+      const socket = ours ? await this.#openPort(host, port).catch(() => undefined) : undefined;
+      if (socket === undefined) return this.#openNew(call);
+      const endpoint = this.#keep(call, socket);
+      if (sendsTo === undefined) return succeed(socket.address);
+      await socket.connect(sendsTo);
+      if (!hushed) {
+        endpoint.stream = newStream(this.#rng);
+        this.#keepPace();
+      }
+      return succeed(socket.address);
+    })().finally(() => this.#opening.delete(call));
+    this.#opening.set(call, opening);
+    return opening;
+  }
+
+  #keep(call: string, socket: RtpPort): Endpoint {
+    const nothing = { stream: undefined, playing: undefined, finished: undefined, asked: 0 };
+    const endpoint: Endpoint = { call, socket, ...nothing, claimed: true };
+    this.#endpoints.set(call, endpoint);
+    return endpoint;
   }
 
   /** The port that was free for longest: late packets of an ended call must not reach a new one. */
@@ -224,6 +258,13 @@ export class MediaWorker {
     repeat: "once" | "forever",
     fromMs: number,
   ): Promise<Outcome<{ durationMs: number }, MediaFailure>> {
+    // Asked by a pop that was away meanwhile. What it wants plays, or has come to its end: nothing is begun anew.
+    if (endpoint.playing?.position.play === play)
+      return succeed({ durationMs: framesOf(endpoint.playing.position.items) * FRAME_MS });
+    if (endpoint.finished === play) {
+      this.#tell({ event: "played", call: endpoint.call, play, how: "finished", atMs: 0 });
+      return succeed({ durationMs: 0 });
+    }
     endpoint.asked++;
     const turn = endpoint.asked;
     const items: PlayItem[] = [];
@@ -260,6 +301,7 @@ export class MediaWorker {
     const { playing } = endpoint;
     if (playing === undefined) return 0;
     endpoint.playing = undefined;
+    endpoint.finished = how === "finished" ? playing.position.play : undefined;
     const atMs = playedMs(playing.position);
     this.#tell({ event: "played", call: endpoint.call, play: playing.position.play, how, atMs });
     return atMs;

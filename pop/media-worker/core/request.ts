@@ -30,6 +30,15 @@ export const request = z.discriminatedUnion("op", [
   z.strictObject({ id, op: z.literal("ping") }),
   z.strictObject({ id, op: z.literal("stats") }),
   z.strictObject({ id, op: z.literal("open"), call }),
+  /** An endpoint that an earlier worker had. One that is there stays as it is. */
+  z.strictObject({
+    id,
+    op: z.literal("restore"),
+    call,
+    port: z.number().int().min(1_024).max(65_535),
+    sendsTo: address.optional(),
+    hushed: z.boolean(),
+  }),
   z.strictObject({
     id,
     op: z.literal("connect"),
