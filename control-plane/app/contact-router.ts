@@ -9,6 +9,7 @@ import type { ContactRouting, RoutingDirective, RoutingLink, RoutingReport } fro
 import type { LeaseStore } from "../boundary/lease-store.ts";
 import type { AdmissionFailure } from "../boundary/pop-links.ts";
 import type { QueueShardStore } from "../boundary/queue-shard-store.ts";
+import type { HostEpochs } from "../core/pop-registry/host-epochs.ts";
 import type { AgentChoice, Decision, RefusalCode, ShardEffect } from "../core/queue/shard-messages.ts";
 import type { Directory, ShardState, ShardTiming } from "../core/queue/shard-state.ts";
 import { type Intent, objectsOf, tenantsOf } from "../core/tenancy/intent.ts";
@@ -35,6 +36,7 @@ export interface ContactRouterParts {
   readonly shardTiming: ShardTiming;
   readonly ownerTiming: OwnerTiming;
   readonly isReady: () => boolean;
+  readonly epochs: HostEpochs;
   readonly decided: (tenantId: TenantId, contactId: CallId, decision: Decision) => void;
 }
 
@@ -76,15 +78,17 @@ export class ContactRouter implements ContactRouting {
     }
   }
 
-  /** @fails pop.not-itself, region.starting, region.stopping */
+  /** @fails pop.not-itself, pop.superseded, region.starting, region.stopping */
   admit(
     hello: Extract<RoutingReport, { kind: "hello" }>,
     certificateOf: string,
   ): Outcome<RoutingLink, AdmissionFailure> {
-    const { hostId } = hello;
+    const { hostId, epoch } = hello;
     if (certificateOf !== hostId) return fail({ code: "pop.not-itself", hostId, certificateOf });
     if (this.#stopping) return fail({ code: "region.stopping" });
     if (!this.#parts.isReady()) return fail({ code: "region.starting" });
+    const by = this.#parts.epochs.heard(hostId, epoch);
+    if (by !== undefined) return fail({ code: "pop.superseded", hostId, epoch, by });
     const link: Link = { hostId, outbox: new Outbox(OUTBOX_MAX), tenantOf: new Map() };
     this.#links.get(hostId)?.outbox.close(); // the older stream of the same host
     this.#links.set(hostId, link);

@@ -7,6 +7,7 @@ import type { ContactEventStore } from "../boundary/contact-event-store.ts";
 import type { IntentStore } from "../boundary/intent-store.ts";
 import type { LeaseStore } from "../boundary/lease-store.ts";
 import type { QueueShardStore } from "../boundary/queue-shard-store.ts";
+import { HostEpochs } from "../core/pop-registry/host-epochs.ts";
 import type { ShardState, ShardTiming } from "../core/queue/shard-state.ts";
 import { tenantsOf } from "../core/tenancy/intent.ts";
 import { ContactRouter } from "./contact-router.ts";
@@ -41,6 +42,7 @@ export class ControlPlane {
   constructor(parts: ControlPlaneParts) {
     const { regionId, clock, rng, log } = parts;
     const isReady = () => this.intents.loaded;
+    const epochs = new HostEpochs();
     this.intents = new IntentKeeper({ store: parts.intents, clock, rng, log });
     this.journal = new DecisionJournal(parts.events, parts.decisionsPendingMax);
     this.pops = new PopLinks({
@@ -49,6 +51,7 @@ export class ControlPlane {
       commandTimeoutMs: parts.commandTimeoutMs,
       snapshot: () => this.intents.snapshot,
       isReady,
+      epochs,
       clock,
       rng,
       log,
@@ -63,6 +66,7 @@ export class ControlPlane {
       shardTiming: parts.shardTiming,
       ownerTiming: parts.ownerTiming,
       isReady,
+      epochs,
       decided: (_tenantId, contactId, decision) => this.journal.add(contactId, decision),
     });
     this.intents.onChange((intent) => {

@@ -7,6 +7,7 @@ import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import type { Rng } from "../../kernel/rng.ts";
 import type { Clock } from "../../kernel/time.ts";
 import type { AdmissionFailure, Directive, PopLink, PopRegistry } from "../boundary/pop-links.ts";
+import type { HostEpochs } from "../core/pop-registry/host-epochs.ts";
 import {
   type HostInput,
   type HostRecord,
@@ -33,6 +34,7 @@ export class PopLinks implements PopRegistry {
     commandTimeoutMs: number;
     snapshot: () => Snapshot | undefined;
     isReady: () => boolean;
+    epochs: HostEpochs;
     clock: Clock;
     rng: Rng;
     log: Log;
@@ -48,6 +50,7 @@ export class PopLinks implements PopRegistry {
     commandTimeoutMs: number;
     snapshot: () => Snapshot | undefined;
     isReady: () => boolean;
+    epochs: HostEpochs;
     clock: Clock;
     rng: Rng;
     log: Log;
@@ -59,12 +62,14 @@ export class PopLinks implements PopRegistry {
     return [...this.#hosts.values()].sort((a, b) => (a.hostId < b.hostId ? -1 : 1));
   }
 
-  /** @fails pop.not-itself, region.starting, region.stopping */
+  /** @fails pop.not-itself, pop.superseded, region.starting, region.stopping */
   admit(hello: Extract<Report, { kind: "hello" }>, certificateOf: string): Outcome<PopLink, AdmissionFailure> {
-    const { hostId } = hello;
+    const { hostId, epoch } = hello;
     if (certificateOf !== hostId) return fail({ code: "pop.not-itself", hostId, certificateOf });
     if (this.#stopping) return fail({ code: "region.stopping" });
     if (!this.#parts.isReady()) return fail({ code: "region.starting" });
+    const by = this.#parts.epochs.heard(hostId, epoch);
+    if (by !== undefined) return fail({ code: "pop.superseded", hostId, epoch, by });
     const { regionId, presenceIntervalMs, clock, log } = this.#parts;
     const outbox = new Outbox<Directive>(OUTBOX_MAX);
     this.#outboxes.get(hostId)?.close(); // the older stream of the same host

@@ -12,6 +12,8 @@ export type RoutingReport =
       readonly kind: "hello";
       readonly popId: PopId;
       readonly hostId: PopHostId;
+      /** Of the owner of the host's service. */
+      readonly epoch: number;
       readonly waiting: readonly OfTenant<Arrival>[];
       readonly offers: readonly OfTenant<HeldOffer>[];
     }

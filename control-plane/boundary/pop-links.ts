@@ -14,6 +14,8 @@ export type Directive =
 export type AdmissionFailure =
   /** The certificate is that of another host. */
   | { readonly code: "pop.not-itself"; readonly hostId: PopHostId; readonly certificateOf: string }
+  /** The host's service has a newer owner: this one was taken over. */
+  | { readonly code: "pop.superseded"; readonly hostId: PopHostId; readonly epoch: number; readonly by: number }
   /** Nothing to tell yet: the intent was never read since this process started. */
   | { readonly code: "region.starting" }
   | { readonly code: "region.stopping" };

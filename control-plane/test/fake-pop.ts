@@ -148,6 +148,8 @@ export interface FakeContact {
 
 export class FakePop {
   readonly hostId: string;
+  /** Of the owner of the host's service, said in both hellos. */
+  epoch = 0;
   readonly #channel: ReturnType<typeof createChannel>;
   readonly #streams: { close(): void }[] = [];
 
@@ -173,7 +175,7 @@ export class FakePop {
       {
         report: {
           $case: "hello",
-          value: { popId: "fra-01", hostId: this.hostId, appliedVersion, softwareVersion: "test" },
+          value: { popId: "fra-01", hostId: this.hostId, appliedVersion, softwareVersion: "test", epoch: this.epoch },
         },
       },
     );
@@ -198,7 +200,13 @@ export class FakePop {
       {
         report: {
           $case: "hello",
-          value: { popId: "fra-01", hostId: this.hostId, waiting: [...waiting], offers: [...offers] },
+          value: {
+            popId: "fra-01",
+            hostId: this.hostId,
+            waiting: [...waiting],
+            offers: [...offers],
+            epoch: this.epoch,
+          },
         },
       },
     );

@@ -287,6 +287,64 @@ describe("a region", () => {
       }
     }));
 
+  test("a host's twin that has taken over speaks for it: places, waits and answered offers stay, and the one taken over is refused", () =>
+    within(async (region, pop) => {
+      pop.epoch = 1;
+      const [link, routing] = [pop.link(), pop.route()];
+      await link.hear(welcomeIn, "welcome");
+      for (const [id, waitedMs] of [
+        ["talks", 90_000],
+        ["rings", 60_000],
+        ["waits", 30_000],
+      ] as const)
+        routing.say({ report: { $case: "enqueue", value: contact(id, waitedMs) } });
+      await routing.hear((d) => (queuedIn(d)?.contactId === "waits" ? true : undefined), "three places");
+      await available(region, "alice");
+      const { offerId = "" } = await routing.hear(offerIn, "offer to alice");
+      routing.say({ report: { $case: "offerAccepted", value: { offerId, contactId: "talks" } } });
+      await available(region, "bob");
+      const ringing = await routing.hear(
+        (d) => (offerIn(d)?.agentId === "bob" ? offerIn(d) : undefined),
+        "bob's offer",
+      );
+      assert.equal(ringing.contactId, "rings");
+
+      const twin = new FakePop("fra-01-a", region.address, pkiDir);
+      twin.epoch = 2;
+      try {
+        const held = { tenantId: "acme", queueId: "support" };
+        const taken = twin.route(
+          [contact("waits", 30_000), contact("rings", 60_000)],
+          [
+            { ...held, offerId, contactId: "talks", agentId: "alice", accepted: true },
+            { ...held, offerId: ringing.offerId ?? "", contactId: "rings", agentId: "bob", accepted: false },
+          ],
+        );
+        await twin.link().hear(welcomeIn, "welcome");
+        await taken.hear(welcomeIn, "welcome");
+        assert.deepEqual(
+          [await link.end(), await routing.end()],
+          [undefined, undefined],
+          "the older streams are closed",
+        );
+        for (const refused of [await pop.link().end(), await pop.route().end()]) {
+          assert.ok(refused instanceof ClientError && refused.code === Status.FAILED_PRECONDITION, String(refused));
+          assert.equal(refused.details, "pop.superseded");
+        }
+        taken.say({
+          report: { $case: "offerAccepted", value: { offerId: ringing.offerId ?? "", contactId: "rings" } },
+        });
+        const { body } = await region.ask("GET", "/v1/tenants/acme/queues/support/contacts");
+        const waits = body.contacts.find(({ contactId }: { contactId: string }) => contactId === "waits");
+        assert.ok(waits.waitingMs >= 30_000, "the wait counts on");
+        taken.say({ report: { $case: "agentReleased", value: { offerId, contactId: "talks" } } });
+        const next = await taken.hear((d) => offerIn(d), "the next offer");
+        assert.deepEqual([next.contactId, next.agentId], ["waits", "alice"]);
+      } finally {
+        twin.close();
+      }
+    }));
+
   test("of two replicas one owns the queues; the other refuses, and takes over when the first is gone", () =>
     within(async (region, pop) => {
       await available(region, "alice");

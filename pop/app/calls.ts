@@ -437,6 +437,10 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     return { waiting, offers };
   }
 
+  heldCalls(): readonly CallId[] {
+    return [...this.#runners.keys()];
+  }
+
   presence(): { readonly calls: number; readonly draining: boolean } {
     return { calls: this.#runners.size, draining: this.#draining };
   }

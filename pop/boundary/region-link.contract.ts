@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { asId } from "../../kernel/ids.ts";
+import { asId, type CallId } from "../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import type { Snapshot, SnapshotMistake } from "../core/routing/snapshot.ts";
 import type { RegionCommand, RegionLink, RegionLinkHost, SnapshotRefused } from "./region-link.ts";
@@ -29,6 +29,10 @@ export interface RegionLinkWorld {
 
 /** A POP that applies every snapshot with flows and refuses others. */
 export class ScriptedHost implements RegionLinkHost {
+  heldCalls(): readonly CallId[] {
+    return [asId<"call">("c1")];
+  }
+
   readonly applied: number[] = [];
   readonly commands: RegionCommand[] = [];
   calls = 2;

@@ -19,6 +19,8 @@ export interface RegionLinkHost {
   apply(snapshot: Snapshot): Outcome<void, SnapshotRefused>;
   /** @returns why it cannot be done, or undefined once it is under way */
   command(command: RegionCommand): string | undefined;
+  /** All calls of this host: what the region believes to be here and is not in it has been lost. */
+  heldCalls(): readonly CallId[];
   presence(): { readonly calls: number; readonly draining: boolean };
 }
 

@@ -66,6 +66,8 @@ function statusOf(failure: AdmissionFailure): Status {
   switch (failure.code) {
     case "pop.not-itself":
       return Status.PERMISSION_DENIED;
+    case "pop.superseded":
+      return Status.FAILED_PRECONDITION;
     case "region.starting":
     case "region.stopping":
       return Status.UNAVAILABLE;

@@ -6,6 +6,8 @@ import { type HostInput, hostLinked, stepHost } from "./pop-registry.ts";
 
 const HELLO = {
   kind: "hello",
+  epoch: 0,
+  held: undefined,
   popId: asId<"pop">("fra-01"),
   hostId: asId<"pop-host">("fra-01-a"),
   appliedVersion: 4,

@@ -13,6 +13,10 @@ export type Report =
       /** 0: none. */
       readonly appliedVersion: number;
       readonly softwareVersion: string;
+      /** Of the owner of the host's service; see HostEpochs. */
+      readonly epoch: number;
+      /** Calls that the host has; undefined: it does not say. */
+      readonly held: readonly CallId[] | undefined;
     }
   | { readonly kind: "applied"; readonly version: number }
   | { readonly kind: "refused"; readonly version: number; readonly mistakes: readonly SnapshotMistake[] }

@@ -26,7 +26,7 @@ import { heldToWire, routingFromWire, routingToWire } from "./routing-wire.ts";
 
 export interface GrpcContactRoutingOptions {
   readonly channel: RegionChannel;
-  readonly identity: { readonly popId: string; readonly hostId: string };
+  readonly identity: { readonly popId: string; readonly hostId: string; readonly epoch: number };
   readonly log: Log;
   readonly policy?: ConnectionPolicy;
   readonly rng?: Rng;

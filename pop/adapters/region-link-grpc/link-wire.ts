@@ -1,6 +1,6 @@
 // pop_link.v1 ↔ the core's link. A directive of a kind that this POP does not know is ignored: the region may be newer than we are.
 
-import { asId } from "../../../kernel/ids.ts";
+import { asId, type CallId } from "../../../kernel/ids.ts";
 import type { ConnectRequest, ConnectResponse } from "../../../proto/gen/pop_link/v1/pop_link.ts";
 import type { LinkCommand, RegionLinkInput, RegionReport } from "../../core/link/region-link.ts";
 import { snapshotFromWire } from "./snapshot-wire.ts";
@@ -9,6 +9,8 @@ export interface PopIdentity {
   readonly popId: string;
   readonly hostId: string;
   readonly softwareVersion: string;
+  /** Of the owner of the service that `hostId` names. */
+  readonly epoch: number;
 }
 
 export function directiveFromWire({ directive }: ConnectResponse): RegionLinkInput | undefined {
@@ -43,10 +45,17 @@ function commandFromWire(
   }
 }
 
-export function reportToWire(identity: PopIdentity, report: RegionReport): ConnectRequest {
+/** @param heldCalls asked for by a hello alone */
+export function reportToWire(
+  identity: PopIdentity,
+  report: RegionReport,
+  heldCalls: () => readonly CallId[],
+): ConnectRequest {
   switch (report.kind) {
-    case "hello":
-      return { report: { $case: "hello", value: { ...identity, appliedVersion: report.appliedVersion } } };
+    case "hello": {
+      const held = { callIds: [...heldCalls()] };
+      return { report: { $case: "hello", value: { ...identity, appliedVersion: report.appliedVersion, held } } };
+    }
     case "applied":
       return { report: { $case: "applied", value: { version: report.version } } };
     case "refused":

@@ -21,7 +21,7 @@ import { GrpcRegionLink } from "./region-link.ts";
 import { directiveToWire, heardReport, heardRouting } from "./region-side.ts";
 import { snapshotToWire } from "./snapshot-wire.ts";
 
-const IDENTITY = { popId: "fra-01", hostId: "fra-01-a", softwareVersion: "0.1.0" };
+const IDENTITY = { popId: "fra-01", hostId: "fra-01-a", softwareVersion: "0.1.0", epoch: 3 };
 const ENDED: CallEvent = {
   ...eventOfCall(450, "call.ended"),
   record: {

@@ -126,7 +126,7 @@ export class GrpcRegionLink implements RegionLink {
             version: effect.report.version,
             mistakes: effect.report.mistakes.slice(0, MISTAKES_LOGGED_MAX),
           });
-        return this.#stream?.send(reportToWire(identity, effect.report));
+        return this.#stream?.send(reportToWire(identity, effect.report, () => host.heldCalls()));
       case "report-presence":
         return this.#stream?.send(presenceToWire(host.presence(), this.#clock.unixMs()));
       case "apply": {

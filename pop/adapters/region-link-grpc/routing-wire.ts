@@ -75,7 +75,7 @@ export function routingFromWire({ directive }: ConnectResponse): FromRegion {
 const directed = (directive: RoutingDirective): FromRegion => ({ kind: "directive", directive });
 
 export const heldToWire = (
-  identity: { readonly popId: string; readonly hostId: string },
+  identity: { readonly popId: string; readonly hostId: string; readonly epoch: number },
   held: HeldContacts,
 ): ConnectRequest => ({
   report: {
@@ -83,6 +83,7 @@ export const heldToWire = (
     value: {
       popId: identity.popId,
       hostId: identity.hostId,
+      epoch: identity.epoch,
       waiting: held.waiting.map(waitingToWire),
       offers: held.offers.map((offer) => ({ ...offer })),
     },

@@ -53,11 +53,12 @@ function failureFromWire(wire: number | undefined): OfferFailure {
 export function reportFromWire({ report }: ConnectRequest): RoutingReport | undefined {
   switch (report?.$case) {
     case "hello": {
-      const { popId, hostId, waiting, offers } = report.value;
+      const { popId, hostId, waiting, offers, epoch } = report.value;
       return {
         kind: "hello",
         popId: asId<"pop">(popId ?? ""),
         hostId: asId<"pop-host">(hostId ?? ""),
+        epoch: epoch ?? 0,
         waiting: waiting.map(arrivalFromWire),
         offers: offers.map(heldOfferFromWire),
       };

@@ -11,13 +11,15 @@ import { snapshotToWire } from "./snapshot-wire.ts";
 export function reportFromWire({ report }: ConnectRequest): Report | undefined {
   switch (report?.$case) {
     case "hello": {
-      const { popId, hostId, appliedVersion, softwareVersion } = report.value;
+      const { popId, hostId, appliedVersion, softwareVersion, epoch, held } = report.value;
       return {
         kind: "hello",
         popId: asId<"pop">(popId ?? ""),
         hostId: asId<"pop-host">(hostId ?? ""),
         appliedVersion: appliedVersion ?? 0,
         softwareVersion: softwareVersion ?? "",
+        epoch: epoch ?? 0,
+        held: held?.callIds.map((id) => asId<"call">(id)),
       };
     }
     case "applied":

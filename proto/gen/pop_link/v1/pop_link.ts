@@ -39,7 +39,19 @@ export interface Hello {
     | undefined;
   /** The snapshot that serves calls right now, 0 for none: the region sends only a newer one. */
   appliedVersion?: number | undefined;
-  softwareVersion?: string | undefined;
+  softwareVersion?:
+    | string
+    | undefined;
+  /** Of the owner of the service that host_id names: grows with every owner, so that one that was taken over is known by it. 0: nobody else can be. */
+  epoch?:
+    | number
+    | undefined;
+  /** Absent from a POP that does not say; all calls that the host has, so that the region can close what nobody has any more. */
+  held: HeldCalls | undefined;
+}
+
+export interface HeldCalls {
+  callIds: string[];
 }
 
 export interface Welcome {
@@ -319,7 +331,14 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
 };
 
 function createBaseHello(): Hello {
-  return { popId: undefined, hostId: undefined, appliedVersion: undefined, softwareVersion: undefined };
+  return {
+    popId: undefined,
+    hostId: undefined,
+    appliedVersion: undefined,
+    softwareVersion: undefined,
+    epoch: undefined,
+    held: undefined,
+  };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -335,6 +354,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.softwareVersion !== undefined) {
       writer.uint32(34).string(message.softwareVersion);
+    }
+    if (message.epoch !== undefined) {
+      writer.uint32(40).uint64(message.epoch);
+    }
+    if (message.held !== undefined) {
+      HeldCalls.encode(message.held, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -384,6 +409,22 @@ export const Hello: MessageFns<Hello> = {
             message.softwareVersion = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.held = HeldCalls.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -405,6 +446,63 @@ export const Hello: MessageFns<Hello> = {
     message.hostId = object.hostId ?? undefined;
     message.appliedVersion = object.appliedVersion ?? undefined;
     message.softwareVersion = object.softwareVersion ?? undefined;
+    message.epoch = object.epoch ?? undefined;
+    message.held = (object.held !== undefined && object.held !== null) ? HeldCalls.fromPartial(object.held) : undefined;
+    return message;
+  },
+};
+
+function createBaseHeldCalls(): HeldCalls {
+  return { callIds: [] };
+}
+
+export const HeldCalls: MessageFns<HeldCalls> = {
+  encode(message: HeldCalls, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.callIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldCalls {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldCalls();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.callIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HeldCalls>): HeldCalls {
+    return HeldCalls.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeldCalls>): HeldCalls {
+    const message = createBaseHeldCalls();
+    message.callIds = object.callIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -1033,7 +1131,7 @@ export const PopLinkServiceDefinition = {
   methods: {
     /**
      * First report is a Hello. At most one Snapshot is outstanding: the next follows Applied or Refused.
-     * The older of two streams of one host is closed by the region.
+     * The older of two streams of one host is closed by the region; a hello of a smaller epoch than one heard before is refused.
      */
     connect: {
       name: "Connect",
@@ -1049,7 +1147,7 @@ export const PopLinkServiceDefinition = {
 export interface PopLinkServiceImplementation<CallContextExt = {}> {
   /**
    * First report is a Hello. At most one Snapshot is outstanding: the next follows Applied or Refused.
-   * The older of two streams of one host is closed by the region.
+   * The older of two streams of one host is closed by the region; a hello of a smaller epoch than one heard before is refused.
    */
   connect(
     request: AsyncIterable<ConnectRequest>,
@@ -1060,7 +1158,7 @@ export interface PopLinkServiceImplementation<CallContextExt = {}> {
 export interface PopLinkServiceClient<CallOptionsExt = {}> {
   /**
    * First report is a Hello. At most one Snapshot is outstanding: the next follows Applied or Refused.
-   * The older of two streams of one host is closed by the region.
+   * The older of two streams of one host is closed by the region; a hello of a smaller epoch than one heard before is refused.
    */
   connect(
     request: AsyncIterable<DeepPartial<ConnectRequest>>,

@@ -65,6 +65,8 @@ export interface Hello {
   waiting: Enqueue[];
   /** Offers that ring or were accepted at this host. */
   offers: HeldOffer[];
+  /** As in pop_link.v1.Hello. */
+  epoch?: number | undefined;
 }
 
 export interface HeldOffer {
@@ -442,7 +444,7 @@ export const ConnectResponse: MessageFns<ConnectResponse> = {
 };
 
 function createBaseHello(): Hello {
-  return { popId: undefined, hostId: undefined, waiting: [], offers: [] };
+  return { popId: undefined, hostId: undefined, waiting: [], offers: [], epoch: undefined };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -458,6 +460,9 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.offers) {
       HeldOffer.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.epoch !== undefined) {
+      writer.uint32(40).uint64(message.epoch);
     }
     return writer;
   },
@@ -507,6 +512,14 @@ export const Hello: MessageFns<Hello> = {
             message.offers.push(HeldOffer.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -528,6 +541,7 @@ export const Hello: MessageFns<Hello> = {
     message.hostId = object.hostId ?? undefined;
     message.waiting = object.waiting?.map((e) => Enqueue.fromPartial(e)) || [];
     message.offers = object.offers?.map((e) => HeldOffer.fromPartial(e)) || [];
+    message.epoch = object.epoch ?? undefined;
     return message;
   },
 };
