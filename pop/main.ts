@@ -6,7 +6,7 @@ import { systemAlarm } from "../kernel/alarm.ts";
 import { asId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Ownership } from "../kernel/ownership.ts";
-import { EXIT, type RunningProcess, runProcess } from "../kernel/shell/process.ts";
+import { type Beginning, type RunningProcess, runProcess } from "../kernel/shell/process.ts";
 import { readSecretFile } from "../kernel/shell/secret-file.ts";
 import { systemClock } from "../kernel/time.ts";
 import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
@@ -29,7 +29,10 @@ import { PopConfig } from "./config/pop-config.ts";
 
 const SOFTWARE_VERSION = "0.1.0";
 
-async function start(config: PopConfig, log: Log, ownership: Ownership): Promise<RunningProcess> {
+/** For the region to take events that the next owner's host does not have; what is left waits here for this host's next start. */
+const LAST_EVENTS_MS_MAX = 300;
+
+async function start(config: PopConfig, log: Log, ownership: Ownership, beginning: Beginning): Promise<RunningProcess> {
   const { regionId, popId, hostId, limits, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
@@ -45,7 +48,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
 
   const { host: regionHost, port: regionPort, certDir } = config.controlPlane;
   const channel = new RegionChannel({ address: `${regionHost}:${regionPort}`, certDir, log });
-  const identity = { popId, hostId, softwareVersion: SOFTWARE_VERSION };
+  const identity = { popId, hostId, softwareVersion: SOFTWARE_VERSION, epoch: ownership.epoch };
   const routing = new GrpcContactRouting({ channel, identity, log });
   const link = new GrpcRegionLink({ channel, identity, log });
   const publisher = new GrpcEventPublisher({ channel, hostId });
@@ -60,7 +63,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
       ...config.redis,
       log,
       // Another serves: to stop in order would hang up calls that are its own now.
-      onSuperseded: () => process.exit(EXIT.failed),
+      onSuperseded: ({ by }) => beginning.superseded(by),
     });
   const store = book("calls");
   const flows = book("flows");
@@ -111,7 +114,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
   calls.loadSnapshot();
   await calls.restore();
   await signalling.start(calls);
-  calls.resume(undefined);
+  calls.resume(beginning.formerDiedAtUnixMs);
   // What an earlier process of ours has left at the relay; if it is away just now, its own time-out takes them.
   void relay.releaseStrangers((call) => calls.knows(call));
   routing.start(calls);
@@ -130,6 +133,10 @@ async function start(config: PopConfig, log: Log, ownership: Ownership): Promise
   );
 
   return {
+    async handOver() {
+      await calls.handOver();
+      await Promise.race([events.close(), new Promise((resolve) => setTimeout(resolve, LAST_EVENTS_MS_MAX))]);
+    },
     async stop() {
       await calls.finish(limits.drainMs);
       health.stop();

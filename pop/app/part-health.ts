@@ -65,7 +65,8 @@ export class PartHealth {
       state("serving", true, draining ? "draining" : ""),
       state("region-link", false, link.linked() ? "" : "region away"),
       state("contact-routing", false, routing.linked() ? "" : "region away"),
-      state("call-store", false, kept.ok ? "" : `${kept.failure.code}: takeover is off`),
+      state("call-store", false, kept.ok ? "" : kept.failure.code),
+      state("takeover", false, kept.ok ? "" : `off: ${kept.failure.code}, and calls of this moment would be lost`),
     ];
   }
 
