@@ -411,7 +411,7 @@ describe("rtpengine restarted", { skip }, () => {
 describe("rtpengine away", { skip }, () => {
   test("every command fails within the time limit, and the relay serves again when it is back", async () => {
     const limits = { resendAfterMs: 50, timeoutMs: 200, waitingMax: 10 };
-    const own = await startOwnRtpengine(`127.77.${process.pid % 250}.2`, limits);
+    const own = await startOwnRtpengine(`127.77.${process.pid % 250}.2`, { limits });
     try {
       const call = asId<"call">("away");
       own.process.kill("SIGSTOP");

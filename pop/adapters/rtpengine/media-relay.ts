@@ -15,8 +15,8 @@
 //  h. An offer makes a call that rtpengine does not know; every other command is refused then. A restarted one, which has
 //     forgotten everything without Redis, may by chance hand out the same ports again. With "loop-protect" it signs its
 //     SDP with a name that it takes at random at each start: told at no cost by every answer, and we take it off again.
-//  i. With Redis it has its calls again after a restart, on the same ports, but for what was blocked since their last
-//     answer. So after a restart, and after one of ours, its list of calls is compared with our book, and what is blocked is said again.
+//  i. With Redis it has its calls again after a restart, on the same ports, but what is blocked is as it was at their last
+//     answer. So after a restart, and after one of ours, its list of calls is compared with our book, and blocks are said again.
 //
 // The book (`RelayedCall`) is what is meant. A park or a bridge only needs the relay to follow: while it is away the book
 // changes without it, and the relay is brought there when it is back.
@@ -524,20 +524,25 @@ export class RtpengineMediaRelay implements MediaRelay {
           return succeed(undefined);
         }
       }
-      relayed.blocked.clear(); // (i)
-      return relayed.unsettled ? this.#asMeant(call, relayed) : this.#blockAsMeant(call, relayed);
+      const blocked = await this.#blockAsMeant(call, relayed, "say all"); // (i)
+      return relayed.unsettled ? this.#asMeant(call, relayed) : blocked;
     });
   }
 
   /** Who must not be heard now (c, f), and only they, is blocked. */
-  async #blockAsMeant(call: CallId, relayed: RelayedCall): Promise<Outcome<void, MediaFailure>> {
+  async #blockAsMeant(
+    call: CallId,
+    relayed: RelayedCall,
+    how: "say changes" | "say all" = "say changes",
+  ): Promise<Outcome<void, MediaFailure>> {
     const { caller, worker, bridged, offered, blocked } = relayed;
     const meant = new Set<string>();
     if (bridged !== undefined || !receives(caller)) meant.add(worker.tag);
     // A leg that only rings may send already, an announcement of its network say; one that was replaced may go on.
     for (const leg of offered.keys()) if (bridged?.leg !== leg || !receives(caller)) meant.add(legTag(leg));
-    for (const tag of new Set([...blocked, ...meant])) {
-      if (blocked.has(tag) === meant.has(tag)) continue;
+    const others = how === "say all" ? [WORKER, ...[...offered.keys()].map(legTag)] : [];
+    for (const tag of new Set([...blocked, ...meant, ...others])) {
+      if (how === "say changes" && blocked.has(tag) === meant.has(tag)) continue;
       const command = meant.has(tag) ? "block media" : "unblock media";
       const done = await this.#request(command, call, { "from-tag": tag });
       if (!done.ok) return done;

@@ -15,16 +15,19 @@ export class RedisServer {
   readonly #dir: string;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  readonly #password: string;
+
+  private constructor(port: number, password: string) {
     this.port = port;
+    this.#password = password;
     this.#dir = mkdtempSync(join(tmpdir(), "tollgate-redis-"));
     this.passwordFile = join(this.#dir, "password");
-    writeFileSync(this.passwordFile, "open sesame\n", { mode: 0o600 });
+    writeFileSync(this.passwordFile, `${password}\n`, { mode: 0o600 });
     process.once("exit", this.#killAtExit);
   }
 
-  static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await freePort());
+  static async start(password = "open sesame"): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), password);
     await server.restart();
     return server;
   }
@@ -37,7 +40,7 @@ export class RedisServer {
       save: "",
       appendonly: "no",
       dir: this.#dir,
-      requirepass: "open sesame",
+      requirepass: this.#password,
     };
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
     const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
