@@ -11,6 +11,8 @@ export interface TwinLinkHears {
   unreachable(link: number, because: TwinUnreachable): void;
   answer(link: number, answer: Answer): void;
   beat(from: number, beat: Beat): void;
+  /** A connection that beats came by is closed: by the twin, or because nothing came for a second. */
+  hungUp(from: number): void;
 }
 
 /** The heartbeat between twins: one connection made by each. */

@@ -45,6 +45,8 @@ export interface KeeperTiming {
   readonly emptyWithinMs: number;
   /** A host asked to bring its service home waits so long for it. */
   readonly returnWithinMs: number;
+  /** A serving set that is stopped on purpose is killed after this. */
+  readonly stopWithinMs: number;
   /** So long a host leaves to its twin what it has given it; then it takes it back if the twin has not taken it. */
   readonly yieldMs: number;
   /** The same for what was given away because its processes died again and again. */
@@ -72,6 +74,7 @@ export const KEEPER_TIMING: KeeperTiming = {
   pauseMs: 750,
   emptyWithinMs: 2_000,
   returnWithinMs: 15_000,
+  stopWithinMs: 60_000,
   yieldMs: 3_000,
   failingYieldMs: 300_000,
   restart: { firstMs: 100, factor: 2, waitMsMax: 5_000, jitter: 0 },
@@ -138,6 +141,8 @@ export type KeeperEvent =
   | { readonly kind: "answer"; readonly link: number; readonly answer: Answer }
   // the connection the twin makes; `from` names it
   | { readonly kind: "beat"; readonly from: number; readonly beat: Beat }
+  /** The connection that beats came by is closed. */
+  | { readonly kind: "twin-hung-up"; readonly from: number }
   // owner store
   | {
       readonly kind: "owner-read";
@@ -319,7 +324,7 @@ export interface KeeperState {
   readonly boot: string;
   /** The next id of a read, write, link or beat. */
   readonly nextId: number;
-  readonly stopping: "no" | "ending" | "saying" | "finished";
+  readonly stopping: "no" | "ending" | "finished";
   readonly twin: TwinView;
   readonly store: StoreView;
   readonly home: ServiceState;
@@ -340,6 +345,10 @@ export interface TwinView {
   readonly everConnected: boolean;
   /** When the connect that was refused was sent; undefined once anything else came of a later one. */
   readonly refusedAtMs: InstantMs | undefined;
+  /** The last failure to reach it that is not a refusal, until it is reached. */
+  readonly unreachable: TwinUnreachable | undefined;
+  /** The connection its beats come by. While that is open its keeper lives, whatever is refused. */
+  readonly incoming: number | undefined;
   /** It cannot hold anything that it began before we listened. */
   readonly clearOfPast: boolean;
   readonly wantsHome: boolean;
@@ -376,9 +385,25 @@ export interface ServiceState {
   readonly twinSays: Stance | undefined;
   /** Until then it is the twin's to take. */
   readonly yieldUntilMs: InstantMs | undefined;
-  /** Said once per episode: why we would take it, but cannot. */
-  readonly impossible: string | undefined;
+  /** Why this host does not serve it; undefined while it does or is about to. */
+  readonly waitsFor: WaitsFor | undefined;
 }
+
+export type WaitsFor =
+  /** Not yet known whose it is. */
+  | "reading"
+  | "twin-serves"
+  /** Given away a moment ago. */
+  | "twin-to-take"
+  /** The twin stopped on purpose. */
+  | "twin-stopped"
+  /** The twin may still hold a lease. */
+  | "lease"
+  /** The owner store does not answer: no takeover. */
+  | "owner-store"
+  /** Neither the owner store nor the twin answers. */
+  | "cut-off"
+  | "stopping";
 
 export interface PendingWrite {
   readonly id: number;
@@ -440,20 +465,19 @@ export type Tenure =
       readonly sinceMs: InstantMs;
     }
   | { readonly name: "serving"; readonly held: Held; readonly running: Running }
-  /** Hand-over: the processes write all they have. */
+  /** Hand-over: the processes write all they have; or they stop in order. */
   | {
       readonly name: "emptying";
       readonly held: Held;
       readonly untilMs: InstantMs;
-      readonly why: "asked" | "failing" | "stopping";
-      readonly replyTo: string | undefined;
+      readonly next: AfterEnd;
     }
   /** Nothing of it may run any more; it has not been seen to be gone yet. */
   | {
       readonly name: "ending";
       readonly epoch: number;
       readonly againAtMs: InstantMs;
-      readonly then: AfterEnd;
+      readonly next: AfterEnd;
       readonly sinceMs: InstantMs;
     }
   /** Hand-over: nothing runs here, and the record is on its way to the twin. */
@@ -462,17 +486,15 @@ export type Tenure =
       readonly epoch: number;
       readonly write: PendingWrite | undefined;
       readonly untilMs: InstantMs;
-      readonly why: "asked" | "failing" | "stopping";
-      readonly replyTo: string | undefined;
+      readonly giving: Giving;
     }
   /** Stopped on purpose; the record is told. */
   | { readonly name: "closing"; readonly epoch: number; readonly write: PendingWrite };
 
-export type AfterEnd =
-  | { readonly kind: "none" }
-  | {
-      readonly kind: "give";
-      readonly why: "asked" | "failing" | "stopping";
-      readonly replyTo: string | undefined;
-    }
-  | { readonly kind: "close" };
+export interface Giving {
+  readonly why: "asked" | "failing" | "stopping";
+  readonly replyTo: string | undefined;
+}
+
+/** What follows when the last process is gone. */
+export type AfterEnd = { readonly kind: "none" } | ({ readonly kind: "give" } & Giving) | { readonly kind: "close" };
