@@ -26,7 +26,8 @@ export function seekService(work: Work, role: Role): void {
   if (service.tenure.name === "asking") work.change(role, { tenure: { name: "none" } });
   const judged = judge(work, role, service);
   if ("waitsFor" in judged) return waitFor(work, role, judged.waitsFor);
-  if (work.store.name !== "answering") return waitFor(work, role, "owner-store");
+  if (work.store.name !== "answering")
+    return waitFor(work, role, work.store.name === "away" ? "owner-store" : "reading");
   claim(work, role, judged.reason);
 }
 
@@ -35,7 +36,7 @@ function waitFor(work: Work, role: Role, waitsFor: WaitsFor): void {
   if (tenure.name === "asking") work.change(role, { tenure: { name: "none" } });
   if (before === waitsFor) return;
   work.change(role, { waitsFor });
-  if (waitsFor === "owner-store" && role === "guest")
+  if (waitsFor === "owner-store" && role === "guest" && work.twinUnheard)
     work.note("error", "takeover.impossible", { service, because: waitsFor });
   if (waitsFor === "twin-serves" && role === "home") work.note("warn", "service.standing-by", { service });
 }
@@ -51,7 +52,7 @@ function judge(work: Work, role: Role, service: ServiceState): Judged {
   const { seen, granted, ended } = service;
   if (seen === undefined) {
     if (role === "guest" && work.twinHeard) return { waitsFor: "twin-serves" };
-    return { waitsFor: work.store.name === "unknown" ? "reading" : "owner-store" };
+    return { waitsFor: work.store.name === "away" ? "owner-store" : "reading" };
   }
   const wish = role === "home" ? judgeHome(work, service, seen) : judgeGuest(work, service, seen);
   if ("waitsFor" in wish) return wish;

@@ -77,8 +77,9 @@ export class Work {
     return this.settings.timing.leaseMs * this.settings.timing.patience;
   }
 
-  /** Nothing came from the twin lately. */
+  /** Nothing came from the twin lately, or it has died since. */
   get twinUnheard(): boolean {
+    if (this.twin.name === "died") return true;
     return this.now - (this.twin.heardAtMs ?? this.startedAtMs) >= this.settings.timing.silentMs;
   }
 
