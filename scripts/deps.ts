@@ -35,6 +35,11 @@ const ROOMS: readonly { readonly room: string; readonly may: readonly string[]; 
     may: ["kernel", "pop/core/media", "pop/core/ivr", "pop/core/failure", "pop/core/routing"],
     why: "legs joined",
   },
+  {
+    room: "pop/core/signalling",
+    may: ["kernel", "pop/core/media", "pop/core/call"],
+    why: "a call's dialogs over lost connections and processes",
+  },
   { room: "pop/core/link", may: ["kernel", "pop/core/routing"], why: "our end of the region link" },
   { room: "pop/boundary", may: ["kernel", "pop/core/"], why: "interfaces in the core's words" },
   {
