@@ -92,7 +92,7 @@ describe("kill -9", { concurrency: 1 }, () => {
     const { callingNumber } = await region.dialAndHear(NUMBERS.announcement, "announcement");
     await region.running.kill(`${region.hostId}/sip-server`, "SIGKILL");
     const record = await region.operator.record(callingNumber, 10_000);
-    assert.deepEqual([record.endedBy, record.endCode], ["system", "sip.server-away"]);
+    assert.deepEqual([record.endedBy, record.endCode], ["system", "sip.dialog-lost"]);
     await serves();
   });
 });

@@ -37,6 +37,8 @@ interface KnownCall {
   readonly maxForwards: number;
   state: calls.SignallingState;
   readonly legs: Map<LegId, LegNames>;
+  /** The server's names for our re-INVITEs. */
+  readonly reinvites: Map<CallSide, string>;
   readonly waiting: calls.SignallingInput[];
   isBusy: boolean;
 }
@@ -69,6 +71,8 @@ export class DrachtioSignalling implements SipSignalling {
   readonly #dialogs = new Map<string, Found>();
   /** INVITEs of ours without a final response. */
   readonly #invites = new Map<string, Found & { readonly side: LegId }>();
+  /** re-INVITEs of ours without a final response. */
+  readonly #reinvites = new Map<string, Found>();
   #host: SignallingHost | undefined;
   #trusted: readonly string[] = [];
   /** The server has said all that it has of our calls. */
@@ -152,8 +156,7 @@ export class DrachtioSignalling implements SipSignalling {
   }
 
   reinvite(call: CallId, side: CallSide, sdp: Sdp): void {
-    const known = this.#calls.get(call);
-    if (known !== undefined) return this.#wish(call, { kind: "reinvite", side, sdp });
+    this.#wish(call, { kind: "reinvite", side, sdp });
   }
 
   forget(call: CallId): void {
@@ -315,7 +318,7 @@ export class DrachtioSignalling implements SipSignalling {
 
   #responded({ transactionId, dialogId, text }: Message): void {
     const found = this.#invites.get(transactionId);
-    if (found === undefined) return; // to a BYE, a NOTIFY or a PRACK: nothing depends on it
+    if (found === undefined) return this.#reinvited(transactionId, dialogId, text);
     const { known, side: leg } = found;
     const answered = parseSip(text);
     const { status } = answered;
@@ -334,6 +337,21 @@ export class DrachtioSignalling implements SipSignalling {
     const usable = answered.get("Contact") !== undefined;
     const sdp = sdpOf(answered.get("Content-Type"), answered.body) ?? "";
     this.#handle(known, { kind: "accepted", leg, sdp, usable });
+  }
+
+  /** The answer to a re-INVITE of ours; nothing depends on one to a BYE, a NOTIFY or a PRACK. */
+  #reinvited(transactionId: string, dialogId: string, text: string): void {
+    if (!/^SIP\/2\.0 [2-6]/.test(text) || !/^cseq[ \t]*:.*[ \t]INVITE[ \t]*$/im.test(text)) return;
+    const answered = parseSip(text);
+    const { status } = answered;
+    // Also of one that we do not know any more: its peer repeats a 2xx until it hears the ACK, and then gives up the call.
+    if (status < 300) this.#link.send(requestInDialog("ACK", dialogId));
+    const found = this.#reinvites.get(transactionId);
+    if (found === undefined) return;
+    this.#reinvites.delete(transactionId);
+    found.known.reinvites.delete(found.side);
+    const sdp = sdpOf(answered.get("Content-Type"), answered.body);
+    this.#handle(found.known, { kind: "reinvited", side: found.side, status, detail: answered.reason, sdp });
   }
 
   #askedInDialog(message: Message, method: string, { known, side }: Found): void {
@@ -461,6 +479,17 @@ export class DrachtioSignalling implements SipSignalling {
       }
       case "send-notify":
         return this.#sendNotify(known, effect.notice);
+      case "send-reinvite": {
+        const { side, sdp } = effect;
+        this.#link.send(requestInDialog("INVITE", this.#dialogOf(known, side), { sdp }), ({ isOk, tokens }) => {
+          if (isOk) return this.#nameReinvite(known, side, transactionOf(tokens));
+          handle({ kind: "reinvited", side, status: 0, detail: tokens[0] ?? "", sdp: undefined });
+        });
+        return;
+      }
+      case "pause":
+        setTimeout(() => handle({ kind: "glare-over", side: effect.side }), glareWaitMs(effect.side)).unref();
+        return;
     }
   }
 
@@ -507,7 +536,8 @@ export class DrachtioSignalling implements SipSignalling {
   #know(call: CallId, state: calls.SignallingState, maxForwards: number): KnownCall {
     const { dialogId } = state;
     const sipCallId = callIdOf(dialogId);
-    const known: KnownCall = { call, sipCallId, maxForwards, state, legs: new Map(), waiting: [], isBusy: false };
+    const names = { legs: new Map(), reinvites: new Map() };
+    const known: KnownCall = { call, sipCallId, maxForwards, state, ...names, waiting: [], isBusy: false };
     this.#calls.set(call, known);
     this.#dialogs.set(dialogId, { known, side: "caller" });
     return known;
@@ -533,6 +563,12 @@ export class DrachtioSignalling implements SipSignalling {
     this.#invites.set(transactionId, { known, side: leg });
   }
 
+  #nameReinvite(known: KnownCall, side: CallSide, transactionId: string): void {
+    this.#reinvites.delete(known.reinvites.get(side) ?? "");
+    known.reinvites.set(side, transactionId);
+    this.#reinvites.set(transactionId, { known, side });
+  }
+
   #forgetLegs({ legs }: KnownCall, left: readonly calls.LegState[]): void {
     for (const [leg, { dialogId, transactionId }] of legs) {
       if (left.some((state) => state.leg === leg)) continue;
@@ -545,6 +581,7 @@ export class DrachtioSignalling implements SipSignalling {
   #remove(known: KnownCall): void {
     this.#forgetLegs(known, []);
     this.#calls.delete(known.call);
+    for (const transactionId of known.reinvites.values()) this.#reinvites.delete(transactionId);
     const { dialogId } = known.state;
     if (this.#dialogs.get(dialogId)?.known === known) this.#dialogs.delete(dialogId);
   }

@@ -97,8 +97,11 @@ export type CallInput =
   | { readonly kind: "hang-up-command"; readonly code: "operator.hung-up" | "pop.drained" }
   /** The process that had the call died `outageMs` ago: this one has its state, and an engine may have missed what was asked of it. */
   | { readonly kind: "resumed"; readonly outageMs: number; readonly epoch: number }
-  /** The dialogs are gone: the SIP server went away, or our process did and could not take them up again. */
-  | { readonly kind: "signalling-lost"; readonly code: "sip.server-away" | "pop.restarted" | "checkpoint.unreadable" };
+  /** The dialogs are gone: the SIP server stays away, or came back without them, or our process could not take them up again. */
+  | {
+      readonly kind: "signalling-lost";
+      readonly code: "sip.server-away" | "sip.dialog-lost" | "pop.restarted" | "checkpoint.unreadable";
+    };
 
 /** What a side is offered whose media has a new place at the relay. */
 export interface AnchorOffer {

@@ -20,6 +20,7 @@ export type CallEndCode =
   | "call.too-long"
   | "sip.answer-failed"
   | "sip.server-away"
+  | "sip.dialog-lost"
   | "operator.hung-up"
   | "pop.drained"
   | "pop.restarted"
@@ -150,7 +151,11 @@ export const allFailures: Readonly<Record<FailureCode, FailureEntry>> = {
   // a call is ended by us
   "call.too-long": inCall("us", "Nothing; raise the POP's longest call if such calls are wanted."),
   "sip.answer-failed": inCall("us", "Look at the SIP server: our answer could not be sent."),
-  "sip.server-away": inCall("us", "Look why the SIP server stopped: its dialogs went with it."),
+  "sip.server-away": inCall("us", "Look why the SIP server did not come back in time: its calls were given up."),
+  "sip.dialog-lost": inCall(
+    "us",
+    "Look why the SIP server came back without the call: its checkpoints (Redis) were away, or it stayed away too long.",
+  ),
   "operator.hung-up": inCall("us", "Nothing: somebody asked for it."),
   "pop.drained": inCall("us", "Nothing: the drain's deadline came before the call's end; allow longer if that hurts."),
   "pop.restarted": inCall(

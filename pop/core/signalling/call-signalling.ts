@@ -29,6 +29,7 @@ export interface SignallingState {
   readonly caller: CallerState;
   readonly legs: readonly LegState[];
   readonly asked: readonly Asked[];
+  readonly reinvites: readonly Reinvite[];
   /** NOTIFYs about transfers that could not be said yet. */
   readonly notices: readonly Notice[];
   /** The server hears us, and we know all that it has of this call. */
@@ -94,6 +95,21 @@ export interface AskedAnswer {
   readonly sdp: Sdp | undefined;
 }
 
+/** Our own re-INVITE. RFC 3261 §14.1 */
+export interface Reinvite {
+  readonly side: CallSide;
+  readonly sdp: Sdp;
+  /**
+   * asking: said, or to be said when the server is back; pausing: both sides asked at once, and ours is said again a moment
+   * later.
+   */
+  readonly phase: "asking" | "pausing";
+  readonly said: boolean;
+  readonly attempt: number;
+  /** What the call wants to offer instead, once this one has its answer: that one is not told. */
+  readonly instead: Sdp | undefined;
+}
+
 export interface Notice {
   readonly side: CallSide;
   readonly request: string;
@@ -131,6 +147,7 @@ export type SignallingInput =
       readonly answer: AskedAnswer;
     }
   | { readonly kind: "notify"; readonly notice: Notice }
+  | { readonly kind: "reinvite"; readonly side: CallSide; readonly sdp: Sdp }
   | { readonly kind: "forget" }
   // what the server says of the caller's INVITE and of ours
   | { readonly kind: "offered-again"; readonly transactionId: string }
@@ -162,6 +179,15 @@ export type SignallingInput =
       readonly transactionId: string;
       readonly number: string | undefined;
     }
+  /** The final answer to our re-INVITE; status 0: the server would not send it. */
+  | {
+      readonly kind: "reinvited";
+      readonly side: CallSide;
+      readonly status: number;
+      readonly detail: string;
+      readonly sdp: Sdp | undefined;
+    }
+  | { readonly kind: "glare-over"; readonly side: CallSide }
   // the connection
   | { readonly kind: "detached" }
   | { readonly kind: "standing"; readonly side: CallSide; readonly is: Standing }
@@ -180,7 +206,11 @@ export type SignallingEffect =
   /** Comes back as bye-settled: answered, or nothing was there to be ended. */
   | { readonly kind: "send-bye"; readonly side: CallSide; readonly code: string | undefined }
   | { readonly kind: "send-asked"; readonly transactionId: string; readonly answer: AskedAnswer }
-  | { readonly kind: "send-notify"; readonly notice: Notice };
+  | { readonly kind: "send-notify"; readonly notice: Notice }
+  /** Comes back as reinvited; a 2xx is acknowledged by whoever hears it. */
+  | { readonly kind: "send-reinvite"; readonly side: CallSide; readonly sdp: Sdp }
+  /** Comes back as glare-over, after the random time of RFC 3261 §14.1. */
+  | { readonly kind: "pause"; readonly side: CallSide };
 
 export type SignallingStep = Step<SignallingState, SignallingEffect>;
 
@@ -188,6 +218,8 @@ export type SignallingStep = Step<SignallingState, SignallingEffect>;
 export const ASKED_MAX = 4;
 /** Said one after the other when the server is back; of more, the oldest give way. */
 export const NOTICES_MAX = 8;
+/** Of one offer of ours, glares included. */
+export const REINVITES_MAX = 4;
 /** Answered REFERs that are remembered, for the server may not have heard the answer. */
 const REFERS_KEPT = 2;
 const DIALOG_LOST = "sip.dialog-lost";
@@ -197,6 +229,7 @@ export const incoming = (dialogId: string, transactionId: string): SignallingSta
   caller: { name: "offered", transactionId },
   legs: [],
   asked: [],
+  reinvites: [],
   notices: [],
   attached: true,
   standing: [],
@@ -294,6 +327,19 @@ class Turn {
     return this.state.legs.find(({ leg }) => leg === of);
   }
 
+  reinvite(of: CallSide): Reinvite | undefined {
+    return this.state.reinvites.find(({ side }) => side === of);
+  }
+
+  putReinvite(of: CallSide, next: Reinvite | undefined): void {
+    const others = this.state.reinvites.filter(({ side }) => side !== of);
+    this.state = { ...this.state, reinvites: next === undefined ? others : [...others, next] };
+  }
+
+  isUp(side: CallSide): boolean {
+    return side === "caller" ? this.state.caller.name === "up" : this.leg(side)?.name === "up";
+  }
+
   put(next: LegState): void {
     const { legs } = this.state;
     const at = legs.findIndex(({ leg }) => leg === next.leg);
@@ -302,7 +348,15 @@ class Turn {
 
   remove(gone: LegId): void {
     const legs = this.state.legs.filter(({ leg }) => leg !== gone);
-    this.state = { ...this.state, legs, asked: this.state.asked.filter(({ side }) => side !== gone) };
+    this.state = { ...this.state, legs };
+    this.drop(gone);
+  }
+
+  /** That side is no longer there. */
+  drop(gone: CallSide): void {
+    const { asked, reinvites } = this.state;
+    const isLeft = ({ side }: { readonly side: CallSide }) => side !== gone;
+    this.state = { ...this.state, asked: asked.filter(isLeft), reinvites: reinvites.filter(isLeft) };
   }
 }
 
@@ -320,6 +374,14 @@ function take(turn: Turn, input: SignallingInput): void {
       return answerAsked(turn, input);
     case "notify":
       return notify(turn, input.notice);
+    case "reinvite":
+      return reinvite(turn, input.side, input.sdp);
+    case "reinvited":
+      return reinvited(turn, input);
+    case "glare-over": {
+      const known = turn.reinvite(input.side);
+      return known?.phase === "pausing" ? sayReinvite(turn, { ...known, attempt: known.attempt + 1 }) : undefined;
+    }
     case "forget":
       return forget(turn);
     case "offered-again": {
@@ -483,11 +545,42 @@ function answerAsked(turn: Turn, input: Extract<SignallingInput, { kind: "answer
 
 function notify(turn: Turn, notice: Notice): void {
   const { attached, notices, forgotten } = turn.state;
-  if (forgotten) return;
-  const isThere = notice.side === "caller" ? turn.state.caller.name === "up" : turn.leg(notice.side)?.name === "up";
-  if (!isThere) return;
+  if (forgotten || !turn.isUp(notice.side)) return;
   if (attached) return turn.do({ kind: "send-notify", notice });
   turn.state = { ...turn.state, notices: [...notices, notice].slice(-NOTICES_MAX) };
+}
+
+function reinvite(turn: Turn, side: CallSide, sdp: Sdp): void {
+  if (turn.state.forgotten) return;
+  if (!turn.isUp(side))
+    return turn.tell({ kind: "reinvite-failed", side, status: 481, detail: "there is no such dialog" });
+  const known = turn.reinvite(side);
+  if (known === undefined)
+    return sayReinvite(turn, { side, sdp, phase: "asking", said: false, attempt: 1, instead: undefined });
+  if (known.phase === "asking" && known.said) {
+    if (known.sdp !== sdp || known.instead !== undefined) turn.putReinvite(side, { ...known, instead: sdp });
+  } else turn.putReinvite(side, { ...known, sdp });
+}
+
+function sayReinvite(turn: Turn, given: Reinvite): void {
+  const { side, sdp } = given;
+  const said = turn.state.attached;
+  turn.putReinvite(side, { ...given, phase: "asking", said });
+  if (said) turn.do({ kind: "send-reinvite", side, sdp });
+}
+
+function reinvited(turn: Turn, input: Extract<SignallingInput, { kind: "reinvited" }>): void {
+  const { side, status, sdp, detail } = input;
+  const known = turn.reinvite(side);
+  if (known?.phase !== "asking" || !known.said) return;
+  if (status === 491 && known.attempt < REINVITES_MAX) {
+    turn.putReinvite(side, { ...known, sdp: known.instead ?? known.sdp, instead: undefined, phase: "pausing" });
+    return turn.do({ kind: "pause", side });
+  }
+  turn.putReinvite(side, undefined);
+  if (known.instead !== undefined) reinvite(turn, side, known.instead);
+  else if (status >= 200 && status < 300 && sdp !== undefined) turn.tell({ kind: "reinvite-answered", side, sdp });
+  else turn.tell({ kind: "reinvite-failed", side, status, detail });
 }
 
 function forget(turn: Turn): void {
@@ -496,7 +589,7 @@ function forget(turn: Turn): void {
     if (answer === undefined && attached && transactionId !== undefined)
       turn.do({ kind: "send-asked", transactionId, answer: { status: 481, sdp: undefined } });
   for (const { leg } of legs) endLeg(turn, leg, undefined);
-  turn.state = { ...turn.state, asked: [], notices: [], forgotten: true };
+  turn.state = { ...turn.state, asked: [], reinvites: [], notices: [], forgotten: true };
   if (caller.name === "up") endCaller(turn, "normal");
 }
 
@@ -549,7 +642,7 @@ function hungUp(turn: Turn, side: CallSide, reason: string): void {
 
 function callerOver(turn: Turn): void {
   turn.caller({ name: "over" });
-  turn.state = { ...turn.state, asked: turn.state.asked.filter(({ side }) => side !== "caller") };
+  turn.drop("caller");
 }
 
 /** A request in a dialog. One that comes again is not told again; one that was answered gets its answer again. */
@@ -607,6 +700,7 @@ function reconcile(turn: Turn): void {
     asked: turn.state.asked.filter(({ kind, answer }) => kind === "refer" || answer === undefined),
   };
   for (const notice of notices) notify(turn, notice);
+  for (const one of turn.state.reinvites) if (one.phase === "asking" && !one.said) sayReinvite(turn, one);
 }
 
 function reconcileCaller(turn: Turn, is: Standing | undefined): void {
@@ -616,7 +710,7 @@ function reconcileCaller(turn: Turn, is: Standing | undefined): void {
       if (is?.kind === "request") return turn.caller({ ...caller, transactionId: is.transactionId });
       if (is?.kind === "dialog") return turn.caller(found(is));
       turn.caller({ name: "over" });
-      return turn.tell({ kind: "caller-cancelled" });
+      return turn.tell({ kind: "signalling-lost", code: DIALOG_LOST });
     case "answering": {
       const { sdp, hangUp } = caller;
       if (is?.kind === "request") {
@@ -631,7 +725,7 @@ function reconcileCaller(turn: Turn, is: Standing | undefined): void {
         return hangUp === undefined ? undefined : endCaller(turn, hangUp);
       }
       turn.caller({ name: "over" });
-      return turn.tell({ kind: "caller-cancelled" });
+      return turn.tell({ kind: "answer-failed", detail: DIALOG_LOST });
     }
     case "rejecting":
       if (is?.kind === "request") {
@@ -655,7 +749,7 @@ function reconcileCaller(turn: Turn, is: Standing | undefined): void {
         return turn.tell({ kind: "caller-acked" });
       }
       callerOver(turn);
-      return turn.tell({ kind: "caller-hung-up", reason: DIALOG_LOST });
+      return turn.tell({ kind: "signalling-lost", code: DIALOG_LOST });
     case "ending":
       if (is?.kind === "request") return refuse(turn, is.transactionId, caller.code);
       if (is?.kind !== "dialog") return callerOver(turn);
