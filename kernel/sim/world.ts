@@ -1,3 +1,4 @@
+import type { Alarm } from "../alarm.ts";
 import { type Rng, seededRng } from "../rng.ts";
 import type { Clock, InstantMs } from "../time.ts";
 
@@ -29,7 +30,7 @@ export class SimWorld implements Clock {
   readonly history: Arrival[] = [];
   #nowMs: InstantMs = 0;
   #sequence = 0;
-  #agenda: { atMs: InstantMs; sequence: number; run: () => void }[] = [];
+  readonly #agenda: Due[] = [];
   readonly #nodes = new Map<string, Receive>();
   readonly #faults = new Map<string, LinkFaults>();
   readonly #dropNext = new Map<string, number>();
@@ -86,22 +87,89 @@ export class SimWorld implements Clock {
   }
 
   after(delayMs: number, run: () => void): void {
-    this.#agenda.push({ atMs: this.#nowMs + delayMs, sequence: this.#sequence++, run });
+    this.#put(delayMs, run);
+  }
+
+  /** As `after`, and may be called off. */
+  alarm(delayMs: number, run: () => void): Alarm {
+    const due = this.#put(delayMs, run);
+    return {
+      cancel: () => {
+        due.run = undefined;
+      },
+    };
   }
 
   /** Lets `durationMs` of simulated time pass. */
   runFor(durationMs: number): void {
     const untilMs = this.#nowMs + durationMs;
-    for (let next = this.#takeNext(untilMs); next; next = this.#takeNext(untilMs)) {
-      this.#nowMs = next.atMs;
-      next.run();
-    }
+    while (this.step(untilMs));
     this.#nowMs = untilMs;
   }
 
-  #takeNext(untilMs: InstantMs) {
-    this.#agenda.sort((a, b) => a.atMs - b.atMs || a.sequence - b.sequence);
-    const next = this.#agenda[0];
-    return next !== undefined && next.atMs <= untilMs ? this.#agenda.shift() : undefined;
+  /** The next thing that happens by then; false: nothing does, and time stands where it stood. */
+  step(untilMs: InstantMs): boolean {
+    for (;;) {
+      const next = this.#agenda[0];
+      if (next === undefined || next.atMs > untilMs) return false;
+      this.#takeFirst();
+      if (next.run === undefined) continue; // called off
+      this.#nowMs = Math.max(this.#nowMs, next.atMs);
+      next.run();
+      return true;
+    }
+  }
+
+  /** To the end of a time in which `step` found nothing more. */
+  skipTo(untilMs: InstantMs): void {
+    this.#nowMs = Math.max(this.#nowMs, untilMs);
+  }
+
+  // ---- the agenda: a binary heap, earliest first, and of one moment in the order of asking ----
+
+  #put(delayMs: number, run: () => void): Due {
+    const due: Due = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, run };
+    const heap = this.#agenda;
+    let at = heap.length;
+    heap.push(due);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || !isBefore(due, above)) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = due;
+    return due;
+  }
+
+  #takeFirst(): void {
+    const heap = this.#agenda;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      let below = heap[child];
+      const other = heap[child + 1];
+      if (below === undefined) break;
+      if (other !== undefined && isBefore(other, below)) {
+        child += 1;
+        below = other;
+      }
+      if (!isBefore(below, last)) break;
+      heap[at] = below;
+      at = child;
+    }
+    heap[at] = last;
   }
 }
+
+interface Due {
+  readonly atMs: InstantMs;
+  readonly sequence: number;
+  /** undefined: called off. */
+  run: (() => void) | undefined;
+}
+
+const isBefore = (a: Due, b: Due): boolean => a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
