@@ -95,7 +95,9 @@ export class MemorySipSignalling implements SipSignalling {
     return undefined;
   }
 
-  restore(_call: CallId, _saved: Saved): void {}
+  restore(call: CallId, _saved: Saved): void {
+    this.#living.add(call);
+  }
 
   trustSources(cidrs: readonly string[]): void {
     this.trusted = cidrs;
