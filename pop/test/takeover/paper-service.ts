@@ -36,6 +36,26 @@ interface PaperDialogs {
 export class PaperDialogsOf {
   readonly calls = new Map<CallId, PaperDialogs>();
   readonly wire: string[] = [];
+  #undo: (() => void) | undefined;
+
+  /** The server had not committed what it was asked for last, so it never left: as when a whole host dies. */
+  loseLast(): void {
+    this.#undo?.();
+    this.#undo = undefined;
+  }
+
+  /** Everything that was asked for until now has left. */
+  commit(): void {
+    this.#undo = undefined;
+  }
+
+  said(line: string, undo: () => void): void {
+    this.wire.push(line);
+    this.#undo = () => {
+      this.wire.splice(this.wire.lastIndexOf(line), 1);
+      undo();
+    };
+  }
 
   of(call: CallId): PaperDialogs {
     const known = this.calls.get(call) ?? { caller: "inviting", legs: new Map() };
@@ -105,7 +125,9 @@ class PaperSignalling extends MemorySipSignalling {
     const dialogs = this.#dialogs.of(call);
     if (dialogs.caller !== "inviting") return;
     dialogs.caller = "answered";
-    this.#dialogs.wire.push("200 caller");
+    this.#dialogs.said("200 caller", () => {
+      dialogs.caller = "inviting";
+    });
   }
 
   override reject(call: CallId, status: number): void {
@@ -116,7 +138,7 @@ class PaperSignalling extends MemorySipSignalling {
     const { legs } = this.#dialogs.of(call);
     if (legs.has(leg)) return;
     legs.set(leg, "ringing");
-    this.#dialogs.wire.push(`INVITE ${leg.slice(call.length)}`);
+    this.#dialogs.said(`INVITE ${leg.slice(call.length)}`, () => legs.delete(leg));
     super.invite(call, leg, request);
   }
 
@@ -170,6 +192,8 @@ export interface PaperServiceOptions {
   readonly snapshot: Snapshot;
   /** Redis takes so long for a group: what was not yet written when a process dies is lost. 0: nothing ever is. */
   readonly storeMs?: number;
+  /** Relay and worker answer only after so many turns of the event loop. 0: at once. */
+  readonly engineTurns?: number;
   /** Where a process's events go; without one they stay where they are, and die with it. */
   readonly publisher?: EventPublisher;
 }
@@ -203,8 +227,10 @@ export class PaperService {
     return process;
   }
 
-  kill(): void {
+  /** @param host dies as well, and with it what sip-server was asked for in this moment */
+  kill({ host = false } = {}): void {
     this.now.alive = false;
+    if (host) this.dialogs.loseLast();
   }
 
   /** @param workerDied the media worker as well, as when a host dies: its twin starts with the endpoints that are in the checkpoints */
@@ -242,6 +268,11 @@ export class PaperService {
     const relay = new MemoryMediaRelay();
     const server = workerDied || former === undefined ? new MemoryMediaServer() : former.server;
     const routing = new MemoryContactRouting();
+    if (this.#options.engineTurns !== undefined) {
+      for (const command of ["anchor", "offer", "bridge", "park"] as const)
+        slow(relay, command, this.#options.engineTurns);
+      for (const command of ["open", "connect", "play"] as const) slow(server, command, this.#options.engineTurns);
+    }
     const store = new MemoryCheckpointStore({ book: this.book, epoch, ...time });
     const events = new MemoryEventSink(publisher === undefined ? {} : { publisher, retryAfterMs: 1 });
     let process: PaperProcess | undefined;
@@ -321,6 +352,7 @@ export class PaperService {
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 100) {
       this.world.runFor(Math.min(100, left));
+      this.dialogs.commit();
       await this.settle();
     }
   }
@@ -341,4 +373,18 @@ export class PaperService {
   recordsOf(call: CallId): readonly ContactRecord[] {
     return this.eventsOf(call).flatMap(({ record }) => (record === undefined ? [] : [record]));
   }
+}
+
+/** The engine does as asked at once; its answer takes a while. */
+function slow<Name extends string>(
+  engine: { [name in Name]: (...args: never[]) => Promise<unknown> },
+  command: Name,
+  turns: number,
+): void {
+  const real = engine[command].bind(engine) as (...args: never[]) => Promise<unknown>;
+  engine[command] = (async (...args: never[]) => {
+    const answer = await real(...args);
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    return answer;
+  }) as (typeof engine)[Name];
 }
