@@ -130,6 +130,10 @@ export class SipEndpoint {
     this.#write(message, flow);
   }
 
+  get reconnected(): number {
+    return this.#links?.reconnected ?? 0;
+  }
+
   /** Every connection, without a word. */
   dropConnections(): void {
     this.#links?.drop();

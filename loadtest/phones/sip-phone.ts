@@ -23,8 +23,10 @@ export interface PhoneOptions {
   readonly tls?: PhoneTls;
   /** What each call that comes in meets, where they differ; else `whenCalled`. */
   readonly decide?: (invite: SipRequest) => WhenCalled | undefined;
+  /** A call that comes in, before it rings. */
+  readonly onCall?: (call: PhoneCall) => void;
   /** Of the probe of each call; also told which call it is for: of the caller, or of the called. */
-  readonly probe?: (role: "caller" | "called") => ProbeOptions;
+  readonly probe?: (role: "caller" | "called", invite?: SipRequest) => ProbeOptions;
 }
 
 export interface DialOptions {
@@ -132,6 +134,11 @@ export class SipPhone {
     this.#taken = this.called.length;
   }
 
+  /** Connections that were made anew. */
+  get reconnected(): number {
+    return this.#wire().reconnected;
+  }
+
   /** As when the other side's host has died: nothing stands that stood. */
   dropConnections(): void {
     this.#wire().dropConnections();
@@ -177,11 +184,12 @@ export class SipPhone {
     const whenCalled = this.#options.decide?.(invite) ?? this.whenCalled;
     if (whenCalled.kind === "silent" || this.#arriving.has(invite.callId)) return;
     this.#arriving.add(invite.callId);
-    const probe = await RtpProbe.open({ host: this.#options.host, ...this.#options.probe?.("called") });
+    const probe = await RtpProbe.open({ host: this.#options.host, ...this.#options.probe?.("called", invite) });
     if (this.#closed) return probe.close();
     const call = new PhoneCall(this.#wire(), this.address, probe, { role: "called", invite, flow, whenCalled });
     this.#add(call);
     call.note(invite, "in");
+    this.#options.onCall?.(call);
     call.start();
     this.#arriving.delete(invite.callId);
   }

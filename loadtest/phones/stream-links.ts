@@ -49,6 +49,7 @@ export class StreamLinks {
   readonly #byTarget = new Map<string, Link>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #made = 0;
+  readonly #known = new Set<string>();
   #closed = false;
   /** Connections of ours that had to be made anew. */
   reconnected = 0;
@@ -114,7 +115,8 @@ export class StreamLinks {
     socket.once("error", failed);
     socket.once(tls === undefined ? "connect" : "secureConnect", () => {
       socket.off("error", failed);
-      if (this.#made > 0) this.reconnected++;
+      if (this.#known.has(keyOf(target))) this.reconnected++;
+      this.#known.add(keyOf(target));
       const link = this.#take(socket, target);
       this.#write(link, text, target);
     });

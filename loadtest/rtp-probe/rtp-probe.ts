@@ -31,8 +31,12 @@ export interface ProbeOptions {
   readonly srtp?: boolean;
   /** How many packets are kept to be asked about; default: ten minutes of one stream. */
   readonly packetsMax?: number;
-  /** Every RTP packet, also those no longer kept. */
-  readonly onPacket?: (atMs: number) => void;
+  /** Told the time of every RTP packet, also of those no longer kept. */
+  readonly arrivals?: ArrivalTimes;
+}
+
+export interface ArrivalTimes {
+  add(atMs: number): void;
 }
 
 interface Digit {
@@ -106,7 +110,7 @@ export class RtpProbe {
     this.#dtmfPayloadType = options.dtmfPayloadType === null ? undefined : (options.dtmfPayloadType ?? 101);
     this.listening = new Listening(options.packetsMax);
     if (options.srtp === true) this.#ownMaster = newMaster();
-    const { onPacket } = options;
+    const { arrivals } = options;
     socket.on("message", (bytes, from) => {
       const atMs = performance.now();
       const plain = this.#unprotect === undefined ? bytes : this.#unprotect.unprotect(bytes);
@@ -116,7 +120,7 @@ export class RtpProbe {
       }
       const packet = readRtp(plain);
       if (packet === undefined) return;
-      onPacket?.(atMs);
+      arrivals?.add(atMs);
       this.listening.hear({ ...packet, atMs, from: { host: from.address, port: from.port } });
     });
     socket.on("error", () => {}); // a refused datagram is the other side's matter
