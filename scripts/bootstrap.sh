@@ -35,6 +35,7 @@ etcd|etcd-server|etcd|keeps configuration and who owns what
 redis-server|redis-server|redis-server|keeps call checkpoints and queue state
 rtpengine|rtpengine-daemon|rtpengine-daemon|the media edge: every outside RTP stream ends there
 sipp|sip-tester|-|plays the carrier and the phones in demo, tests and capacity runs
+tcpdump|tcpdump|-|captures what a drill's calls say and hear
 sngrep|sngrep|-|reads what the sip-server sends to a capture collector, in its test
 espeak-ng|espeak-ng|-|speaks the prompts that are written as text
 openssl|openssl|-|makes the development certificates
