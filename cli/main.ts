@@ -8,11 +8,24 @@ import { apply } from "./commands/apply.ts";
 import { callList } from "./commands/call-list.ts";
 import { callTrace } from "./commands/call-trace.ts";
 import { CHECKOUT, type Command, paintFor, print } from "./commands/command.ts";
+import { drillList, drillReport, drillRun } from "./commands/drill.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
 import { CommandEnd, EXIT } from "./exit.ts";
 
-const COMMANDS: readonly Command[] = [up, status, apply, agentSignIn, agentSignOut, agentState, callList, callTrace];
+const COMMANDS: readonly Command[] = [
+  up,
+  status,
+  apply,
+  agentSignIn,
+  agentSignOut,
+  agentState,
+  callList,
+  callTrace,
+  drillList,
+  drillRun,
+  drillReport,
+];
 
 const version = (): string => {
   const { version } = JSON.parse(readFileSync(join(CHECKOUT, "package.json"), "utf8")) as { version: string };

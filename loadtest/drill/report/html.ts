@@ -1,0 +1,2 @@
+import type { DrillReport } from "./drill-report.ts";
+export const htmlReport = (report: DrillReport): string => `<pre>${report.drill}</pre>`;
