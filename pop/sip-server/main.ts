@@ -15,8 +15,9 @@ process.on("SIGHUP", () => {
 await runProcess({
   name: "sip-server",
   schema: SipServerConfigSchema,
-  async start(config, log) {
-    running = await startSipServer(config, log);
+  startsAgain: true,
+  async start(config, log, ownership, beginning) {
+    running = await startSipServer(config, log, ownership, (by) => beginning.superseded(by));
     if (isAsked) void running.reloadCertificates("signal");
     return running;
   },

@@ -1,24 +1,28 @@
 // Wires the parts of one sip-server and starts them. Used by main.ts and by tests that run it in their own process.
 
 import { randomBytes } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { ConfiguredFileFault } from "../../kernel/config.ts";
 import type { Log } from "../../kernel/log.ts";
+import { type Ownership, soleOwner } from "../../kernel/ownership.ts";
 import { systemRng } from "../../kernel/rng.ts";
 import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { systemClock } from "../../kernel/time.ts";
+import { RedisCheckpointStore } from "../checkpoint/adapters/redis/checkpoint-store.ts";
+import type { CheckpointStore } from "../checkpoint/boundary/checkpoint-store.ts";
 import { openAdmin } from "./adapters/admin-listener.ts";
 import type { CertificateReload } from "./adapters/certificates.ts";
 import { openDigest } from "./adapters/credentials-file.ts";
 import { type HepCapture, type HepParts, openHepCapture } from "./adapters/hep-capture.ts";
 import { openHttp } from "./adapters/http.ts";
-import { Listeners, type ListenersSettings } from "./adapters/listeners.ts";
+import { Listeners, type ListenersSettings, pointOf } from "./adapters/listeners.ts";
 import { openLoopProbe } from "./adapters/loop-probe.ts";
 import { openNameService } from "./adapters/name-service.ts";
 import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
 import { TlsIdentity } from "./adapters/tls-identity.ts";
 import { Endpoint, type GuardSettings } from "./app/endpoint.ts";
-import { systemAlarm } from "./app/shell/timer-wheel.ts";
+import { heldAlarm, systemAlarm } from "./app/shell/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
 import { handlerOf } from "./core/drachtio/request-handler.ts";
 import type { ListenPoint } from "./core/flow.ts";
@@ -42,11 +46,18 @@ export interface SipServer {
   readonly httpPort: number;
   /** Certificates, keys, CAs and CRLs are read again; connections that stand are not touched. Never rejects. */
   reloadCertificates(why: "signal" | "request"): Promise<readonly CertificateReload[]>;
+  /** Says and hears nothing more, and writes what the next owner of the service needs. */
+  handOver(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** @throws EADDRINUSE and its like, with what was opened closed again; ConfiguredFileFault */
-export async function startSipServer(config: SipServerConfig, log: Log): Promise<SipServer> {
+export async function startSipServer(
+  config: SipServerConfig,
+  log: Log,
+  ownership: Ownership = soleOwner,
+  superseded: (by: number) => void = () => {},
+): Promise<SipServer> {
   const { admin } = config;
   const secret = admin.secret ?? readSecretFile("admin.secretFile", admin.secretFile ?? "");
   const { caFile, verifyCertificates } = config.requestHandlerTls;
@@ -61,6 +72,8 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   const { timeoutMs, attemptsMax, servers } = config.dns;
   const names = openNameService({ ...DNS_CLIENT_LIMITS, timeoutMs, attemptsMax }, servers);
   const { guards, passwords, stop: stopWatching } = openDigest(config.digest, log);
+  const alarm = heldAlarm(systemAlarm(), systemClock);
+  const store = config.checkpoints && openCheckpoints(config.checkpoints, log, ownership, superseded);
   const endpoint: Endpoint = new Endpoint({
     settings: {
       secret,
@@ -97,9 +110,12 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       ),
       handlerLimits: HANDLER_LIMITS,
       records: config.cdrs,
+      writeVersion: config.checkpoints?.writeVersion,
     },
     clock: systemClock,
-    alarm: systemAlarm(),
+    alarm,
+    checkpoints: store,
+    ownership,
     ids: systemIds,
     log,
     tap: capture,
@@ -108,6 +124,7 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     reach,
   });
   const closers: (() => Promise<void>)[] = [
+    async () => store?.close(),
     async () => capture?.stop(),
     async () => names.stop(),
     async () => stopWatching(),
@@ -117,7 +134,12 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
   try {
     const opener = new Listeners(listenersSettings(config), log, endpoint);
     closers.push(async () => opener.certificates.stop());
+    if (store !== undefined) {
+      for (const listen of config.listen) endpoint.announce(pointOf(listen));
+      await takeUp(store, endpoint, log);
+    }
     for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
+    alarm.open();
     const adminIdentity = admin.tls && (await adminIdentityOf(admin.tls));
     if (adminIdentity !== undefined) opener.certificates.add("admin", adminIdentity);
     await opener.certificates.start(config.certificatePollMs);
@@ -141,6 +163,10 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
       adminTlsPort: tlsListener?.port,
       httpPort: http.port,
       reloadCertificates: (why) => opener.certificates.reload(why),
+      async handOver() {
+        endpoint.silence();
+        await store?.flush();
+      },
       stop: () => closeAll(closers),
     };
   } catch (error) {
@@ -148,6 +174,45 @@ export async function startSipServer(config: SipServerConfig, log: Log): Promise
     throw error;
   }
 }
+
+function openCheckpoints(
+  { service, redis, waitMsMax }: NonNullable<SipServerConfig["checkpoints"]>,
+  log: Log,
+  { epoch }: Ownership,
+  superseded: (by: number) => void,
+): RedisCheckpointStore {
+  const onSuperseded = ({ by }: { readonly by: number }) => superseded(by);
+  return new RedisCheckpointStore({ service, book: "sip", epoch, ...redis, waitMsMax, log, onSuperseded });
+}
+
+/**
+ * What the owner before us has left. Without the store we serve all the same, and what it holds is given up: half of a
+ * service's calls must not come back when the other half has ended.
+ */
+async function takeUp(store: CheckpointStore, endpoint: Endpoint, log: Log): Promise<void> {
+  const book = await store.load();
+  if (book.ok) {
+    const restored = endpoint.restoreBook(book.value);
+    if (book.value.size > 0) log.info("calls.restored", { ...restored });
+    return;
+  }
+  log.error("calls.not-restored", { ...book.failure });
+  if (book.failure.code === "store.away") void giveUp(store, endpoint, log);
+}
+
+async function giveUp(store: CheckpointStore, endpoint: Endpoint, log: Log): Promise<void> {
+  let book = await store.load();
+  while (!book.ok && book.failure.code === "store.away" && !endpoint.isStopped) {
+    await setTimeout(LOAD_AGAIN_MS, undefined, { ref: false });
+    book = await store.load();
+  }
+  if (!book.ok || endpoint.isStopped) return;
+  const lost = [...book.value.keys()].filter((callId) => !endpoint.knows(callId));
+  for (const callId of lost) store.remove(callId);
+  if (lost.length > 0) log.warn("calls.lost", { calls: lost.length });
+}
+
+const LOAD_AGAIN_MS = 1_000;
 
 function captureOf({ capture, http }: SipServerConfig, log: Log, lost: HepParts["lost"]): HepCapture | undefined {
   if (capture === undefined) return undefined;

@@ -47,7 +47,7 @@ interface Waiter {
 export class GroupCommit {
   readonly #options: GroupCommitOptions;
   /** How to make the newest text of every field that lives. */
-  readonly #alive = new Map<string, () => string>();
+  readonly #alive = new Map<string, (field: string) => string>();
   /** Fields that differ in the store: living ones to be written, others to be deleted. */
   readonly #dirty = new Set<string>();
   /** Fields of which something may stand in the store. */
@@ -78,7 +78,7 @@ export class GroupCommit {
     return this.#counts;
   }
 
-  save(field: string, text: () => string): void {
+  save(field: string, text: (field: string) => string): void {
     this.#alive.set(field, text);
     this.#dirty.add(field);
     this.#soon();
@@ -243,7 +243,7 @@ export class GroupCommit {
     const text = this.#alive.get(field);
     if (text === undefined) return undefined;
     try {
-      return { made: text() };
+      return { made: text(field) };
     } catch (error) {
       this.#options.onFault(field, error);
       return "fault";

@@ -21,7 +21,7 @@ export interface Superseded {
  */
 export interface CheckpointStore {
   /** `text` is asked for when the group is written: a field that changes three times in a group is made a text once. */
-  save(field: string, text: () => string): void;
+  save(field: string, text: (field: string) => string): void;
   remove(field: string): void;
   /**
    * Calls back once the newest of `field` is written, at the latest after `waitMsMax`; at once, and synchronously, where

@@ -47,19 +47,7 @@ export class Listeners {
 
   /** @throws EADDRINUSE and its like; ConfiguredFileFault */
   async open(listen: ListenSettings): Promise<SipTransport> {
-    const { transport, host, port } = listen;
-    const named = bracketed(listen.externalHost ?? host);
-    const localNets = prefixesOf(listen.localNets);
-    const point: ListenPoint = {
-      id: `${transport}/${named}:${port}`,
-      name: listen.name ?? transport,
-      transport,
-      address: host,
-      port,
-      host: named,
-      ...(localNets === undefined ? {} : { localNets }),
-    };
-    return (await this.#openerOf(listen))(point, this.#receiver);
+    return (await this.#openerOf(listen))(pointOf(listen), this.#receiver);
   }
 
   async #openerOf(listen: ListenSettings): Promise<OpenTransport> {
@@ -83,6 +71,21 @@ export class Listeners {
     this.certificates.add(name ?? transport, identity.value);
     return identity.value;
   }
+}
+
+/** As others will know it; port 0 becomes a real one when it is opened. */
+export function pointOf({ transport, name, host, port, externalHost, localNets }: ListenSettings): ListenPoint {
+  const named = bracketed(externalHost ?? host);
+  const nets = prefixesOf(localNets);
+  return {
+    id: `${transport}/${named}:${port}`,
+    name: name ?? transport,
+    transport,
+    address: host,
+    port,
+    host: named,
+    ...(nets === undefined ? {} : { localNets: nets }),
+  };
 }
 
 function prefixesOf(texts: readonly string[] | undefined): readonly AddressPrefix[] | undefined {

@@ -1,8 +1,10 @@
 // The server, put together: datagrams in, frames out, and back. One thread; every input is worked off before the next.
 
 import type { Log } from "../../../kernel/log.ts";
-import { type Outcome, succeed } from "../../../kernel/outcome.ts";
+import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
+import { type Ownership, soleOwner } from "../../../kernel/ownership.ts";
 import type { Clock } from "../../../kernel/time.ts";
+import type { CheckpointStore } from "../../checkpoint/boundary/checkpoint-store.ts";
 import type { ApplicationHost, ApplicationLink } from "../boundary/application-link.ts";
 import type { Ids } from "../boundary/ids.ts";
 import type { MessageTap } from "../boundary/message-tap.ts";
@@ -23,7 +25,8 @@ import { serialise } from "../core/message/serialise.ts";
 import { parseVia, replaceFirstVia, withSource } from "../core/message/via.ts";
 import { OVERLOAD_LIMITS, type OverloadLimits } from "../core/overload/new-request-rate.ts";
 import { isMarkedBranch } from "../core/proxy/loop.ts";
-import type { EndpointRecord, RecordUnusable } from "../core/record/record.ts";
+import { CSEQ_RESERVE, type EndpointRecord, type RecordUnusable } from "../core/record/record.ts";
+import { RECORD_VERSION, type RecordVersion, writtenFor } from "../core/record/versions.ts";
 import type { SessionTimerPolicy } from "../core/session/negotiation.ts";
 import { type TraceLimits, WireTrace } from "../core/trace/wire-trace.ts";
 import { timingFrom } from "../core/transaction/timing.ts";
@@ -32,6 +35,7 @@ import { ApplicationSide } from "./application-side.ts";
 import { Applications } from "./applications/applications.ts";
 import { Owners } from "./applications/owners.ts";
 import { RequestRouting } from "./applications/request-routing.ts";
+import { Checkpoints } from "./checkpoints/checkpoints.ts";
 import { UserAgentClient } from "./client/user-agent-client.ts";
 import { DialogStore } from "./dialogs/dialog-store.ts";
 import { DialogUsages } from "./dialogs/dialog-usages.ts";
@@ -52,7 +56,7 @@ import type { Latency } from "./shell/latency.ts";
 import { MessageCounts } from "./shell/message-counts.ts";
 import type { Shell } from "./shell/shell.ts";
 import { type Alarm, TimerWheel } from "./shell/timer-wheel.ts";
-import { restoreRecord, type StateParts, takeRecord } from "./state-records.ts";
+import { type Restoring, restoreRecord, type StateParts, takeRecord } from "./state-records.ts";
 import { TransactionLayer } from "./transactions/transaction-layer.ts";
 
 export interface EndpointSettings {
@@ -77,6 +81,15 @@ export interface EndpointSettings {
   readonly handlerLimits: HandlerLimits;
   /** Whether call records are made for applications that route them. */
   readonly records: boolean;
+  /** In which version calls are written down: an older one while a host may yet go back to what it ran before. */
+  readonly writeVersion?: RecordVersion | undefined;
+}
+
+export interface BookRestored {
+  readonly calls: number;
+  readonly dialogs: number;
+  readonly transactions: number;
+  readonly unusable: number;
 }
 
 export interface GuardSettings {
@@ -96,6 +109,10 @@ export interface EndpointParts {
   readonly names: NameService;
   readonly nextHops: NextHopLimits;
   readonly reach: RequestHandlers;
+  /** Where calls are written down for a next owner; undefined: nowhere. */
+  readonly checkpoints?: CheckpointStore | undefined;
+  /** While it is not held nothing is read, and nothing sent. Default: always. */
+  readonly ownership?: Ownership | undefined;
 }
 
 export class Endpoint implements SipReceiver, ApplicationHost, Observable {
@@ -120,8 +137,13 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #guard: Guard | undefined;
   readonly #overload: Overload;
   readonly #sources: Sources;
+  readonly #checkpoints: Checkpoints | undefined;
+  readonly #ownership: Ownership;
   #lastMessage: SipMessage | undefined;
   #lastText = "";
+  #hasToldMute = false;
+  #isSilenced = false;
+  #isStopped = false;
   #second = -1;
   #secondText = "";
 
@@ -147,6 +169,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       sessionTimer: settings.sessionTimer,
       point: (id) => this.#point(id),
       send: (message, flow, again, failed) => this.#send(message, flow, again, failed),
+      changed: (callId) => this.#checkpoints?.touched(callId),
       connectedTo: (address, port) => this.#connectedTo(address, port),
       textOf: (message) => this.#textOf(message),
       records: settings.records ? new CallRecords(this.#recordShell()) : undefined,
@@ -223,6 +246,15 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       onSourcesTold: () => this.#guard?.reclassify(),
       onBug: (input, error) => this.#onBug(input, error),
     });
+    this.#ownership = parts.ownership ?? soleOwner;
+    if (parts.checkpoints === undefined) return;
+    const checkpoints = new Checkpoints(parts.checkpoints, {
+      holds: (callId) => this.knows(callId),
+      textOf: (callId) => writtenFor(takeRecord(this.#state, callId), parts.settings.writeVersion ?? RECORD_VERSION),
+    });
+    this.#checkpoints = checkpoints;
+    this.#dialogs.onLastEnded = (callId) => checkpoints.ended(callId);
+    this.#transactions.onLastEnded = (callId) => checkpoints.ended(callId);
   }
 
   /** What another process needs to go on with these calls: JSON. @param callId one of them; default: all */
@@ -235,13 +267,53 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
    * @fails record.unusable: nothing has been taken up
    */
   restoreState(
-    record: EndpointRecord,
+    record: unknown,
+    restoring?: Restoring,
   ): Outcome<{ readonly dialogs: number; readonly transactions: number }, RecordUnusable> {
-    const restored = restoreRecord(this.#state, record);
+    const restored = restoreRecord(this.#state, record, restoring);
     if (!restored.ok) return restored;
     const { owners, dialogs, transactions } = restored.value;
     for (const owner of owners) this.#side.ownerAway(owner);
     return succeed({ dialogs, transactions });
+  }
+
+  /**
+   * Takes up a whole book of an owner before us, as the checkpoint store has it. Before any socket is open: see `announce`.
+   * What cannot be read is logged, counted, and left out.
+   */
+  restoreBook(book: ReadonlyMap<string, string>): BookRestored {
+    const counts = { calls: 0, dialogs: 0, transactions: 0, unusable: 0 };
+    for (const [callId, text] of book) {
+      const restored = this.#restoreCall(text);
+      if (restored.ok) {
+        counts.calls++;
+        counts.dialogs += restored.value.dialogs;
+        counts.transactions += restored.value.transactions;
+        this.#checkpoints?.restored(callId);
+      } else {
+        counts.unusable++;
+        this.counters.add("records_unusable");
+        this.#parts.log.error("record.unusable", { callId, reason: restored.failure.reason });
+      }
+      // Also of those that have ended by now, or cannot be read: the book is what lives here.
+      this.#checkpoints?.ended(callId);
+    }
+    return counts;
+  }
+
+  #restoreCall(text: string) {
+    let record: unknown;
+    try {
+      record = JSON.parse(text);
+    } catch {
+      return fail({ code: "record.unusable", reason: "no JSON" } as const);
+    }
+    return this.restoreState(record, { cseqReserve: CSEQ_RESERVE });
+  }
+
+  /** A listen point that is about to be opened: records may name it. */
+  announce(point: ListenPoint): void {
+    this.#points.push(point);
   }
 
   get #state(): StateParts {
@@ -279,8 +351,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   addTransport(transport: SipTransport): void {
-    this.#transports.set(transport.point.id, transport);
-    this.#points.push(transport.point);
+    const { point } = transport;
+    this.#transports.set(point.id, transport);
+    const at = this.#points.findIndex(({ id }) => id === point.id);
+    if (at === -1) this.#points.push(point);
+    else this.#points[at] = point;
   }
 
   *listeners() {
@@ -294,10 +369,24 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   // What transports tell us.
 
   admits(address: string, datagram?: Uint8Array): boolean {
+    if (this.#isMute) return this.#refrain();
     if (!this.#sources.isKnown(address)) return false;
     const guard = this.#guard;
     if (guard === undefined) return true;
     return datagram === undefined ? guard.admitsSource(address) : guard.admits(address, datagram);
+  }
+
+  get #isMute(): boolean {
+    return this.#isSilenced || !this.#ownership.held();
+  }
+
+  /** Another may be answering already. */
+  #refrain(): false {
+    this.counters.add("muted");
+    if (!this.#hasToldMute && !this.#isSilenced)
+      this.#parts.log.error("sip-server.mute", { epoch: this.#ownership.epoch });
+    this.#hasToldMute = true;
+    return false;
   }
 
   onConnectionLost(flow: Flow): void {
@@ -348,6 +437,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #onMessage(text: string, from: Flow, point: ListenPoint): void {
+    if (this.#isMute) return void this.#refrain();
     if (this.#isDropped(text, from)) return;
     if (text.length < 5 && text.trim() === "") return; // CRLF keep-alive: RFC 5626 §3.5.1, nothing is owed over UDP
     const parsed = parseMessage(text, this.#parts.settings.parse);
@@ -376,6 +466,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (known !== undefined) known.receive(request);
     else if (isNew(request) && !this.#overload.admits(this.#parts.clock.nowMs())) this.#shed(request, from);
     else if (!this.#proxy.passes(request, from, point)) this.#server.onRequest(request, from, point);
+    if (!again) this.#checkpoints?.touched(request.callId);
   }
 
   /** Overload: RFC 3261 §21.5.4, RFC 5390. Stateless: what is refused must cost next to nothing; a copy gets a copy of the answer. */
@@ -420,6 +511,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (!this.#isOurVia(response)) this.counters.add("dropped", 'reason="foreign-via"');
     else if (!this.#transactions.receiveResponse(response, from))
       this.counters.add("dropped", 'reason="stray-response"');
+    else this.#checkpoints?.touched(response.callId);
   }
 
   #isOurVia(response: SipResponse): boolean {
@@ -476,7 +568,22 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     };
   }
 
+  /** Nothing is read or sent from now on: another is about to serve. */
+  silence(): void {
+    this.#isSilenced = true;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Whether anything of this call lives here. */
+  knows(callId: string): boolean {
+    return this.#dialogs.hasOf(callId) || this.#transactions.hasOf(callId);
+  }
+
   async stop(): Promise<void> {
+    this.#isStopped = true;
     this.wheel.stopAll();
     await Promise.all([...this.#transports.values()].map((transport) => transport.stop()));
   }
@@ -490,12 +597,21 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   // The way out.
 
   #send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void {
+    const way = this.#checkpoints?.wayOf(message, again) ?? "now";
+    if (way === "now") this.#transmit(message, this.#textOf(message), flow, again, failed);
+    else if (way === "later") {
+      const text = this.#textOf(message);
+      this.#checkpoints?.hold(message, () => this.#transmit(message, text, flow, again, failed));
+    }
+  }
+
+  #transmit(message: SipMessage, text: string, flow: Flow, again: boolean, failed: () => void): void {
+    if (this.#isMute) return void this.#refrain();
     const transport = this.#transports.get(flow.pointId);
     if (transport === undefined) {
       setImmediate(() => this.#onUndelivered(failed));
       return;
     }
-    const text = this.#textOf(message);
     this.messages.add(message, "out", flow.transport);
     if (again) this.counters.add("retransmissions", 'direction="out"');
     this.#note(message, "out", flow, text.length, again);

@@ -7,16 +7,16 @@ import { serialise } from "../core/message/serialise.ts";
 import {
   type DialogRecord,
   type EndpointRecord,
-  freeze,
   inspect,
   type Plain,
-  RECORD_VERSION,
   RecordFault,
   type RecordUnusable,
   readable,
   requestFrom,
+  requestText,
   responseFrom,
 } from "../core/record/record.ts";
+import { RECORD_VERSION } from "../core/record/versions.ts";
 import { serverKey } from "../core/transaction/key.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
 import type { UserAgentClient } from "./client/user-agent-client.ts";
@@ -73,7 +73,7 @@ export function dialogRecord(entry: DialogEntry, unixMs: number): DialogRecord {
       unacknowledged === undefined
         ? undefined
         : {
-            invite: String((freeze(unacknowledged.invite) as { sip: string }).sip),
+            invite: requestText(unacknowledged.invite),
             endBecause: unacknowledged.endBecause,
             answer: unacknowledged.answer && {
               sip: serialise(unacknowledged.answer.response),
@@ -92,13 +92,22 @@ export interface Restored {
   readonly owners: readonly Owner[];
 }
 
+export interface Restoring {
+  /** Our CSeq numbers go on so much higher: some that the record does not know may have been used. */
+  readonly cseqReserve: number;
+}
+
 /**
  * Takes up what a record holds, beside what is here already. All of it, or nothing when the record cannot be read.
  *
  * @fails record.unusable: another version, a message that is none, a listen point that this server does not have, a call
  * that is here already
  */
-export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome<Restored, RecordUnusable> {
+export function restoreRecord(
+  parts: StateParts,
+  given: unknown,
+  { cseqReserve }: Restoring = { cseqReserve: 0 },
+): Outcome<Restored, RecordUnusable> {
   const checked = readable(given);
   if (!checked.ok) return checked;
   const record = checked.value;
@@ -113,14 +122,35 @@ export function restoreRecord(parts: StateParts, given: EndpointRecord): Outcome
       if (parts.transactions.find(request) !== undefined)
         return fail({ code: "record.unusable", reason: `already here: ${request.method} of ${request.callId}` });
     }
-    return succeed(restored(parts, record));
   } catch (error) {
     if (error instanceof RecordFault) return fail({ code: "record.unusable", reason: error.message });
     throw error;
   }
+  try {
+    return succeed(restored(parts, record, cseqReserve));
+  } catch (error) {
+    // Plausible, and yet not to be worked with: nothing of it may stay.
+    for (const { dialog } of record.dialogs) dropCall(parts, dialog.callId);
+    for (const { request } of record.transactions) dropCall(parts, requestFrom(request).callId);
+    return fail({ code: "record.unusable", reason: error instanceof Error ? error.message : String(error) });
+  }
 }
 
-function restored(parts: StateParts, record: EndpointRecord): Restored {
+function dropCall({ dialogs, transactions, server }: StateParts, callId: string): void {
+  for (const transaction of [...transactions.serversOf(callId)]) {
+    const pending = server.pending.of(transaction);
+    if (pending === undefined) continue;
+    pending.end();
+    server.pending.remove(pending);
+  }
+  transactions.drop(callId);
+  for (const entry of [...dialogs.ofCallId(callId)]) {
+    entry.acceptance?.over();
+    dialogs.remove(entry);
+  }
+}
+
+function restored(parts: StateParts, record: EndpointRecord, cseqReserve: number): Restored {
   const { dialogs, owners, transactions, client, server, shell } = parts;
   const unixMs = shell.clock.unixMs();
   const returning = new Set<Owner>();
@@ -132,7 +162,8 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
     ended.set(key, entry);
     return entry;
   };
-  for (const { dialog, owner: name, ...state } of record.dialogs) {
+  for (const { dialog: written, owner: name, ...state } of record.dialogs) {
+    const dialog = cseqReserve === 0 ? written : { ...written, localSeq: written.localSeq + cseqReserve };
     const owner = owners.restored(name);
     returning.add(owner);
     const entry = detached(dialog, owner);
@@ -181,9 +212,12 @@ function restored(parts: StateParts, record: EndpointRecord): Restored {
     server.restored.pending(pending, transaction, entry, unixMs);
   }
   const answerable = new Set(record.pending.map(({ transaction }) => transaction));
-  for (const [key, transaction] of served)
-    if (!answerable.has(key) && (transaction.state === "proceeding" || transaction.state === "trying"))
-      transaction.respond(responseTo(transaction.request, { status: 503, toTag: shell.ids.tag() })); // of the proxy, likewise
+  for (const [key, transaction] of served) {
+    if (answerable.has(key) || (transaction.state !== "proceeding" && transaction.state !== "trying")) continue;
+    // Of the proxy, likewise. A moment later: the sockets are not open yet.
+    const refusal = responseTo(transaction.request, { status: 503, toTag: shell.ids.tag() });
+    shell.wheel.start({ onTimer: () => transaction.respond(refusal) }, "refuse", 0);
+  }
   for (const { dialog, acceptance, unacknowledged, heldBye } of record.dialogs) {
     const entry = dialogs.byKeyText(keyOf(dialog));
     if (entry === undefined) continue;

@@ -170,6 +170,23 @@ export const SipServerConfigSchema = z
         backlogBytesMax: z.int().min(65_536).max(1_073_741_824).default(4_194_304),
       })
       .optional(),
+    /** Calls are written down for whoever serves next, and taken up at the start. Absent: they end with the process. */
+    checkpoints: z
+      .strictObject({
+        /** Named by the host that is its home. */
+        service: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, "a host id, like fra-01-a"),
+        redis: z.strictObject({
+          host: z.string().min(1).max(255),
+          port,
+          /** A file whose content is the password. */
+          passwordFile: z.string().min(1).optional(),
+        }),
+        /** How long a message waits at most for its call to be written: docs/LIMITS.md. */
+        waitMsMax: z.int().min(1).max(150).default(50),
+        /** 1 while the host may yet go back to a release that reads no other. */
+        writeVersion: z.union([z.literal(1), z.literal(2)]).default(2),
+      })
+      .optional(),
     udpBufferBytes: z.int().min(65_536).max(67_108_864).default(4_194_304),
     messageBytesMax: z.int().min(2_048).max(65_535).default(65_535),
     /** Connections of each tcp, tls, ws and wss listener. What each bound does: docs/LIMITS.md. */

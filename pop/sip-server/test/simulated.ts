@@ -1,15 +1,33 @@
 // Whole servers and their applications in simulated time, on a network that loses, delays and doubles datagrams.
 
+import type { SetAlarm } from "../../../kernel/alarm.ts";
 import { silentLog } from "../../../kernel/log.ts";
 import { fail } from "../../../kernel/outcome.ts";
+import { type Ownership, soleOwner } from "../../../kernel/ownership.ts";
 import type { SimWorld } from "../../../kernel/sim/world.ts";
-import { Endpoint, type EndpointParts, type EndpointSettings } from "../app/endpoint.ts";
+import { type MemoryBook, MemoryCheckpointStore } from "../../checkpoint/adapters/memory/checkpoint-store.ts";
+import { type BookRestored, Endpoint, type EndpointParts, type EndpointSettings } from "../app/endpoint.ts";
 import type { ApplicationLink } from "../boundary/application-link.ts";
 import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import { ENDPOINT_LIMITS, HANDLER_LIMITS, NEXT_HOP_LIMITS, PROXY_LIMITS, USER_AGENT_LIMITS } from "../core/limits.ts";
 import { PARSE_LIMITS } from "../core/message/parse.ts";
 import { MAGIC_COOKIE } from "../core/message/via.ts";
 import { SESSION_TIMER_POLICY } from "../core/session/negotiation.ts";
+
+/** Alarms of a simulated world. */
+export const alarmsOf =
+  (world: SimWorld): SetAlarm =>
+  (afterMs, run) => {
+    let isOff = false;
+    world.after(afterMs, () => {
+      if (!isOff) run();
+    });
+    return {
+      cancel: () => {
+        isOff = true;
+      },
+    };
+  };
 
 /** Nobody listens for requests here. */
 const NO_HANDLERS: RequestHandlers = {
@@ -72,6 +90,13 @@ export function simulatedParts(
   };
 }
 
+/** Where a host's calls are written down, in simulated time. */
+export interface SimulatedCheckpoints {
+  readonly book: MemoryBook;
+  /** Until a group is written. */
+  readonly answerMs: number;
+}
+
 /** One server at an address, with one application that reacts as the test says. */
 export class SimulatedHost {
   endpoint: Endpoint;
@@ -80,11 +105,24 @@ export class SimulatedHost {
   readonly address: string;
   readonly #world: SimWorld;
   readonly #settings: Partial<EndpointSettings>;
+  readonly #checkpoints: SimulatedCheckpoints | undefined;
+  /** Of the living owner. */
+  store: MemoryCheckpointStore | undefined;
+  ownership: Ownership = soleOwner;
+  #epoch = 0;
+  #isAlive = true;
 
-  constructor(world: SimWorld, address: string, settings: Partial<EndpointSettings> = {}, tags = "") {
+  constructor(
+    world: SimWorld,
+    address: string,
+    settings: Partial<EndpointSettings> = {},
+    tags = "",
+    checkpoints?: SimulatedCheckpoints,
+  ) {
     this.address = address;
     this.#world = world;
     this.#settings = settings;
+    this.#checkpoints = checkpoints;
     this.endpoint = this.#build();
     this.application = new SimulatedApplication(this.endpoint, tags);
   }
@@ -99,10 +137,43 @@ export class SimulatedHost {
     this.application.move(this.endpoint);
   }
 
+  /** Without a word, at this moment. @param landed what was on its way to the store arrives there */
+  die(landed = false): void {
+    this.#isAlive = false;
+    void this.endpoint.stop();
+    this.store?.cut(landed);
+    this.application.isCutOff = true;
+  }
+
+  /** Another owner goes on with what was written. */
+  async rise(): Promise<BookRestored> {
+    this.#isAlive = true;
+    this.#epoch++;
+    this.endpoint = this.#build();
+    const book = await this.store?.load();
+    if (book === undefined || !book.ok) throw new Error("no book");
+    const restored = this.endpoint.restoreBook(book.value);
+    this.application.move(this.endpoint);
+    return restored;
+  }
+
   #build(): Endpoint {
     const { address } = this;
     const world = this.#world;
-    const endpoint = new Endpoint(simulatedParts(world, address, this.#settings));
+    const epoch = this.#epoch;
+    this.store =
+      this.#checkpoints &&
+      new MemoryCheckpointStore({
+        book: this.#checkpoints.book,
+        epoch,
+        time: { clock: world, setAlarm: alarmsOf(world), answerMs: this.#checkpoints.answerMs },
+      });
+    const isMine = () => this.#isAlive && this.#epoch === epoch;
+    const endpoint = new Endpoint({
+      ...simulatedParts(world, address, this.#settings),
+      ownership: { epoch, held: () => isMine() && this.ownership.held() },
+      checkpoints: this.store,
+    });
     const point = {
       id: `udp/${address}:5060`,
       name: "udp",
@@ -144,6 +215,8 @@ export class SimulatedApplication implements ApplicationLink {
   readonly address = "127.0.0.1";
   open = true;
   readonly busy = false;
+  /** Its server is dead: nothing gets there. */
+  isCutOff = false;
   readonly heard: Heard[] = [];
   /** What the server said to its commands, whole frames. */
   readonly replies: string[] = [];
@@ -164,6 +237,7 @@ export class SimulatedApplication implements ApplicationLink {
   /** Connects, and says hello. */
   move(endpoint: Endpoint): void {
     this.#endpoint = endpoint;
+    this.isCutOff = false;
     endpoint.onOpen(this);
     this.say(`authenticate|s|${this.#tags}`);
     this.say("route|invite");
@@ -196,7 +270,7 @@ export class SimulatedApplication implements ApplicationLink {
   close(): void {}
 
   say(command: string): void {
-    this.#endpoint.onPayload(this, `${++this.#sequence}|${command}`);
+    if (!this.isCutOff) this.#endpoint.onPayload(this, `${++this.#sequence}|${command}`);
   }
 
   respond(to: Heard, status: number): void {
@@ -205,6 +279,10 @@ export class SimulatedApplication implements ApplicationLink {
 
   request(method: string, dialogId: string, uri = "sip:placeholder"): void {
     this.say(`sip||${dialogId}\r\n${method} ${uri} SIP/2.0\r\n\r\n`);
+  }
+
+  get hasInvited(): boolean {
+    return this.#inviteId !== undefined;
   }
 
   /** Gives up the first INVITE it sent; refused by the server when that one has its answer. */

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type LinkFaults, SimWorld } from "../../../kernel/sim/world.ts";
 import { headerValue } from "../core/message/message.ts";
-import { RECORD_VERSION } from "../core/record/record.ts";
+import { RECORD_VERSION } from "../core/record/versions.ts";
 import { SDP } from "./peer.ts";
 import { type Heard, SimulatedHost } from "./simulated.ts";
 import { acknowledged, SimulatedPhone } from "./simulated-phone.ts";
@@ -250,7 +250,7 @@ test("a record of another version, or of other listen points, is refused and cha
   const record = bob.endpoint.exportState();
   const other = new SimulatedHost(world, "10.0.0.3");
   for (const [bad, reason] of [
-    [{ ...record, version: RECORD_VERSION + 1 }, /version 2, and this server reads 1/],
+    [{ ...record, version: RECORD_VERSION + 1 }, /version 3, and this server reads 1 and 2/],
     [record, /no such listen point here/],
     [
       { ...record, dialogs: [], pending: [], transactions: [{ ...record.transactions[0], request: "nonsense" }] },

@@ -28,6 +28,8 @@ export class MemoryCheckpointStore implements CheckpointStore {
   readonly #options: MemoryCheckpointStoreOptions;
   readonly #groups: GroupCommit;
   #state: "up" | "away" | "superseded" = "up";
+  /** On its way, and not written yet. */
+  #underWay: Group | undefined;
   /** Groups that were asked of a store that hangs. */
   #hanging: (() => void)[] | undefined;
 
@@ -76,6 +78,12 @@ export class MemoryCheckpointStore implements CheckpointStore {
     this.#groups.up();
   }
 
+  /** Its owner is dead. @param landed what was on its way was written, and nobody learnt of it */
+  cut(landed: boolean): void {
+    if (landed && this.#underWay !== undefined && this.#isOwner()) this.#put(this.#underWay);
+    this.away();
+  }
+
   /** Answers nothing until `goOn`. */
   hang(): void {
     this.#hanging ??= [];
@@ -87,7 +95,7 @@ export class MemoryCheckpointStore implements CheckpointStore {
     for (const run of waiting) run();
   }
 
-  save(field: string, text: () => string): void {
+  save(field: string, text: (field: string) => string): void {
     this.#groups.save(field, text);
   }
 
@@ -127,18 +135,23 @@ export class MemoryCheckpointStore implements CheckpointStore {
       this.#hanging.push(() => this.#write(group, done));
       return;
     }
+    this.#underWay = group;
     const finish = () => {
+      this.#underWay = undefined;
       if (this.#state === "away") return done("lost");
       if (!this.#isOwner()) return done("superseded");
-      const { fields } = this.#book;
-      for (let at = 0; at + 1 < group.texts.length; at += 2)
-        fields.set(group.texts[at] ?? "", group.texts[at + 1] ?? "");
-      for (const field of group.gone) fields.delete(field);
+      this.#put(group);
       done("written");
     };
     const { time } = this.#options;
     if (time === undefined) finish();
     else time.setAlarm(time.answerMs, finish);
+  }
+
+  #put({ texts, gone }: Group): void {
+    const { fields } = this.#book;
+    for (let at = 0; at + 1 < texts.length; at += 2) fields.set(texts[at] ?? "", texts[at + 1] ?? "");
+    for (const field of gone) fields.delete(field);
   }
 
   #isOwner(): boolean {

@@ -117,7 +117,7 @@ export class RedisCheckpointStore implements CheckpointStore {
     this.#connection = this.#connecting();
   }
 
-  save(field: string, text: () => string): void {
+  save(field: string, text: (field: string) => string): void {
     this.#groups.save(field, text);
   }
 

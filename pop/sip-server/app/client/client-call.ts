@@ -8,8 +8,7 @@ import * as report from "../../core/drachtio/report.ts";
 import type { Flow, ListenPoint } from "../../core/flow.ts";
 import { responseTo } from "../../core/message/build.ts";
 import { headerValue, isSdp, listsToken, type SipRequest, type SipResponse } from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { type CallRecord, freeze, thaw } from "../../core/record/record.ts";
+import { type CallRecord, freeze, requestText, thaw } from "../../core/record/record.ts";
 import { agreed } from "../../core/session/negotiation.ts";
 import { answeredIn, CARRIES_OFFERS, described, withdrawn } from "../../core/session/offer-answer.ts";
 import type { Owner } from "../applications/owners.ts";
@@ -131,7 +130,7 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
       kind: "call",
       transactionId: this.transactionId,
       owner: this.link.record,
-      request: serialise(this.request),
+      request: requestText(this.request),
       flow: flow ?? {
         pointId: this.point.id,
         transport: this.point.transport,
@@ -206,7 +205,10 @@ export class ClientCall implements TimerOwner, ClientRequestUser, AckKeeper, Hel
   }
 
   cancel(input: cancellation.CancellationInput): void {
-    if (input.kind === "asked") this.#outgoing.settle();
+    if (input.kind === "asked") {
+      this.#outgoing.settle();
+      this.#shell.changed(this.request.callId); // it may have to wait for a provisional
+    }
     const { state, effects } = cancellation.step(this.#shell.timing, this.#cancellation, input);
     this.#cancellation = state;
     for (const effect of effects) {

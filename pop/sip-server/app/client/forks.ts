@@ -3,8 +3,7 @@
 import { dialogOfUac } from "../../core/dialog/dialog.ts";
 import type { Flow } from "../../core/flow.ts";
 import { isSdp, type SipRequest, type SipResponse } from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { type CallRecord, requestFrom } from "../../core/record/record.ts";
+import { type CallRecord, requestFrom, requestText } from "../../core/record/record.ts";
 import { described } from "../../core/session/offer-answer.ts";
 import type { Owner } from "../applications/owners.ts";
 import { type DialogEntry, type DialogStore, type Resolve, referenceTo } from "../dialogs/dialog-store.ts";
@@ -89,7 +88,7 @@ export class Forks {
     return {
       forks: this.#entries.map((entry) => ({ tag: entry.dialog.remoteTag, dialog: referenceTo(entry) })),
       chosen: this.#chosen && referenceTo(this.#chosen),
-      acks: this.#acks.map(({ entry, ack, flow }) => ({ dialog: referenceTo(entry), ack: serialise(ack), flow })),
+      acks: this.#acks.map(({ entry, ack, flow }) => ({ dialog: referenceTo(entry), ack: requestText(ack), flow })),
     };
   }
 

@@ -4,8 +4,7 @@ import { refreshed } from "../../core/dialog/dialog.ts";
 import { UNTRIED } from "../../core/digest/answer.ts";
 import type { Flow } from "../../core/flow.ts";
 import { headerValue, type SipRequest, type SipResponse } from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { type RefreshRecord, requestFrom } from "../../core/record/record.ts";
+import { type RefreshRecord, requestFrom, requestText } from "../../core/record/record.ts";
 import { agreed, asked, minSeOf } from "../../core/session/negotiation.ts";
 import { described, withdrawn } from "../../core/session/offer-answer.ts";
 import { type AckKeeper, type DialogEntry, referenceTo } from "../dialogs/dialog-store.ts";
@@ -96,7 +95,7 @@ export class Refresh implements ClientRequestUser, AckKeeper {
     const { flow } = this.#outgoing;
     if (flow === undefined) return undefined;
     const dialog = referenceTo(this.#entry);
-    const ack = this.#ack && { dialog, ack: serialise(this.#ack.ack), flow: this.#ack.flow };
+    const ack = this.#ack && { dialog, ack: requestText(this.#ack.ack), flow: this.#ack.flow };
     return { kind: "refresh", owner: this.#entry.owner.record, dialog, flow, isOver: this.#isOver, ack };
   }
 

@@ -194,6 +194,7 @@ export class UserAgentClient implements RestoredCallUser {
       if (request.method === "BYE" && entry.acceptance?.state === "waiting") {
         if (entry.heldBye !== undefined) return call.answerLocally(491); // one is enough
         entry.heldBye = call;
+        this.#shell.changed(dialog.callId);
         return;
       }
       if (request.method === "BYE") entry.ending = true;

@@ -2,8 +2,7 @@
 
 import * as acceptedInvite from "../../core/dialog/accepted-invite.ts";
 import type { SipResponse } from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { type AcceptanceRecord, freeze, thaw } from "../../core/record/record.ts";
+import { type AcceptanceRecord, freeze, requestText, thaw } from "../../core/record/record.ts";
 import { serverKey } from "../../core/transaction/key.ts";
 import type { Acceptance, DialogEntry } from "../dialogs/dialog-store.ts";
 import type { Shell } from "../shell/shell.ts";
@@ -71,7 +70,7 @@ export class AcceptanceDriver implements Acceptance, TimerOwner {
       transactionId: this.transactionId,
       cseq: this.cseq,
       transaction: serverKey(request),
-      invite: serialise(request),
+      invite: requestText(request),
       flow,
       state: freeze(this.#state),
       timers: timerRecords(this.#timers, unixMs),

@@ -107,7 +107,10 @@ export class Answers {
     pending.held = isHeld ? { commandId: command.id, draft } : undefined;
     if (held !== undefined)
       sendNok(this.#shell, link, held.commandId, "Response not sent: another one was sent instead");
-    if (isHeld) return pending.attend();
+    if (isHeld) {
+      this.#shell.changed(request.callId);
+      return pending.attend();
+    }
     if (pending.localTag === "" && status > 100) pending.localTag = tagFromDraft(draft) ?? pending.ownTag;
     const { method } = request;
     const isSuccess = status >= 200 && status < 300;

@@ -25,6 +25,8 @@ export interface Shell {
   readonly records: CallRecords | undefined;
   point(id: string): ListenPoint;
   send(message: SipMessage, flow: Flow, again: boolean, failed: () => void): void;
+  /** Something of this call has changed by which no message left or came. */
+  changed(callId: string): void;
   /** The standing WebSocket of a client, by the address and port it comes from. */
   connectedTo(address: string, port: number): Flow | undefined;
   /** The bytes of a message, serialised once when it has just been sent. */

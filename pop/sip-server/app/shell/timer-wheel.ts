@@ -152,6 +152,27 @@ export class TimerWheel {
   }
 }
 
+/** An alarm that rings nobody before it is opened: what is due by then rings at once. */
+export function heldAlarm(alarm: Alarm, clock: Clock): Alarm & { open(): void } {
+  let isOpen = false;
+  let waiting: { readonly dueAtMs: number; readonly ring: () => void } | undefined;
+  return {
+    set(afterMs, ring) {
+      if (isOpen) alarm.set(afterMs, ring);
+      else waiting = { dueAtMs: clock.nowMs() + afterMs, ring };
+    },
+    clear() {
+      waiting = undefined;
+      alarm.clear();
+    },
+    open() {
+      isOpen = true;
+      if (waiting !== undefined) alarm.set(Math.max(0, waiting.dueAtMs - clock.nowMs()), waiting.ring);
+      waiting = undefined;
+    },
+  };
+}
+
 export function systemAlarm(): Alarm {
   let pending: NodeJS.Timeout | undefined;
   return {

@@ -3,8 +3,7 @@
 import type { Step } from "../../../../kernel/step.ts";
 import type { Flow } from "../../core/flow.ts";
 import type { SipMessage, SipRequest, SipResponse } from "../../core/message/message.ts";
-import { serialise } from "../../core/message/serialise.ts";
-import { freeze, type TimerRecord } from "../../core/record/record.ts";
+import { freeze, requestText, type TimerRecord } from "../../core/record/record.ts";
 import type { Timing } from "../../core/transaction/timing.ts";
 import { NamedTimers, type TimerOwner, type TimerWheel } from "../shell/timer-wheel.ts";
 
@@ -60,7 +59,7 @@ export abstract class TransactionDriver<State extends { readonly name: string },
 
   record(unixMs: number) {
     return {
-      request: serialise(this.request),
+      request: requestText(this.request),
       flow: this.flow,
       state: freeze(this.#current, this.request),
       timers: timerRecords(this.timers, unixMs),

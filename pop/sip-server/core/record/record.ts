@@ -12,8 +12,14 @@ import { PARSE_LIMITS, type ParseLimits, parseMessage } from "../message/parse.t
 import { serialise } from "../message/serialise.ts";
 import type { Exchange } from "../session/offer-answer.ts";
 import type { SessionState } from "../session/session-timer.ts";
+import { misshapen } from "./shape.ts";
+import { filled, isRecordVersion, RECORD_VERSIONS } from "./versions.ts";
 
-export const RECORD_VERSION = 1;
+/**
+ * Numbers that may have been used after the record was written: whoever takes a dialog up goes on so much higher. RFC 3261
+ * §12.2.1.1, §12.2.2: gaps are no fault.
+ */
+export const CSEQ_RESERVE = 256;
 
 export type Plain =
   | undefined
@@ -175,6 +181,18 @@ const LIMITS: ParseLimits = {
 const isMessage = (value: object): value is SipMessage =>
   "kind" in value && (value.kind === "request" || value.kind === "response") && "via" in value;
 
+/** Requests outlive many records of them. */
+const texts = new WeakMap<SipRequest, string>();
+
+/** As it is written: made once for as long as the request lives. */
+export function requestText(request: SipRequest): string {
+  const known = texts.get(request);
+  if (known !== undefined) return known;
+  const made = serialise(request);
+  texts.set(request, made);
+  return made;
+}
+
 /** A state of one of the machines, with its messages as text. `request` itself is not written twice. */
 export function freeze(value: unknown, request?: SipRequest): Plain {
   if (typeof value !== "object" || value === null) return value as Plain;
@@ -240,11 +258,34 @@ export function inspect(value: unknown, points: ReadonlySet<string>): void {
     else if (name === "sip" && field !== "") messageFrom(field);
 }
 
-/** Whether this can be read here at all. @fails record.unusable */
-export function readable(record: EndpointRecord): Outcome<EndpointRecord, RecordUnusable> {
-  const versions = [record.version, ...record.dialogs.map(({ version }) => version)];
-  const other = versions.find((version) => version !== RECORD_VERSION);
-  return other === undefined
-    ? succeed(record)
-    : fail({ code: "record.unusable", reason: `version ${other}, and this server reads ${RECORD_VERSION}` });
+/** Without the connections that flows prefer: they were those of another process, and their names may be taken here. */
+export function disconnected<Value>(value: Value): Value {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(disconnected) as Value;
+  const copy: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value))
+    copy[name] = name === "connection" ? undefined : disconnected(field);
+  return copy as Value;
 }
+
+/** Whether this can be read here at all, whatever it is. @fails record.unusable */
+export function readable(given: unknown): Outcome<EndpointRecord, RecordUnusable> {
+  const version = versionOf(given);
+  if (version !== undefined && !isRecordVersion(version)) return unknownVersion(version);
+  const fault = misshapen(given);
+  if (fault !== undefined) return fail({ code: "record.unusable", reason: fault });
+  const record = disconnected(given as EndpointRecord);
+  const other = record.dialogs.find((dialog) => !isRecordVersion(dialog.version));
+  return other === undefined ? succeed(filled(record)) : unknownVersion(other.version);
+}
+
+const versionOf = (given: unknown): number | undefined =>
+  typeof given === "object" && given !== null && "version" in given && typeof given.version === "number"
+    ? given.version
+    : undefined;
+
+const unknownVersion = (version: number): Outcome<never, RecordUnusable> =>
+  fail({
+    code: "record.unusable",
+    reason: `version ${version}, and this server reads ${RECORD_VERSIONS.join(" and ")}`,
+  });
