@@ -29,6 +29,8 @@ export interface ProbeOptions {
   readonly dtmfPayloadType?: number | null;
   /** Offers RTP/SAVP with a key of its own (SDES). An offer of RTP/SAVP is answered in kind in any case. */
   readonly srtp?: boolean;
+  /** Of its first packet; default: any. */
+  readonly firstSequence?: number;
   /** How many packets are kept to be asked about; default: ten minutes of one stream. */
   readonly packetsMax?: number;
   /** Told the time of every RTP packet, also of those no longer kept. */
@@ -109,6 +111,7 @@ export class RtpProbe {
     this.#law = this.#codecs[0] ?? "PCMU";
     this.#dtmfPayloadType = options.dtmfPayloadType === null ? undefined : (options.dtmfPayloadType ?? 101);
     this.listening = new Listening(options.packetsMax);
+    if (options.firstSequence !== undefined) this.#sequence = options.firstSequence;
     if (options.srtp === true) this.#ownMaster = newMaster();
     const { arrivals } = options;
     socket.on("message", (bytes, from) => {

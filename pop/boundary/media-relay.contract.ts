@@ -78,9 +78,43 @@ export function mediaRelayContract(name: string, open: () => Promise<MediaRelay>
         failure: { code: "media.no-common-codec", offered: ["OPUS"] },
       });
       assert.equal(codeOf(await relay.anchor(call, "v=0", WORKER)), "media.sdp-unreadable");
-      const secure = CALLER_OFFER.replace("RTP/AVP", "RTP/SAVP");
-      assert.equal(codeOf(await relay.anchor(call, secure, WORKER)), "media.transport-unsupported");
+      const secureWithoutKeys = CALLER_OFFER.replace("RTP/AVP", "RTP/SAVP");
+      assert.equal(codeOf(await relay.anchor(call, secureWithoutKeys, WORKER)), "media.transport-unsupported");
+      const browser = CALLER_OFFER.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF");
+      assert.equal(codeOf(await relay.anchor(call, browser, WORKER)), "media.transport-unsupported");
       await relay.release(call);
+    });
+
+    test("an offer of RTP/SAVP with keys is answered in kind, with one key, the same when asked again", async () => {
+      const call = newCall();
+      const keys = "AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+      const secure = `${CALLER_OFFER.replace("RTP/AVP", "RTP/SAVP")}a=crypto:7 ${keys}\r\n`;
+      const { answerForCaller } = gained(await relay.anchor(call, secure, WORKER));
+      const answer = audioOf(answerForCaller);
+      assert.equal(answer.transport, "RTP/SAVP");
+      assert.match(answer.crypto?.join() ?? "", /^7 AES_CM_128_HMAC_SHA1_80 inline:[A-Za-z0-9+/=]{40}/);
+      assert.ok(!answerForCaller.includes("WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"));
+      assert.deepEqual(audioOf(gained(await relay.anchor(call, secure, WORKER)).answerForCaller).crypto, answer.crypto);
+      const held = audioOf(gained(await relay.reoffer(call, "caller", secure.replace("sendrecv", "sendonly"))));
+      assert.deepEqual(held.crypto, answer.crypto);
+      assert.equal(audioOf(gained(await relay.offer(call, LEG))).transport, "RTP/AVP");
+      await relay.release(call);
+    });
+
+    test("a call is taken up by what was saved of it, and goes on", async () => {
+      const call = newCall();
+      const { media } = await anchored(call);
+      gained(await relay.offer(call, LEG));
+      assert.deepEqual(relay.standing(call), { worker: WORKER, legs: [LEG], bridged: undefined });
+      const saved = JSON.parse(JSON.stringify(relay.saved(call)));
+      relay.restore(call, saved);
+      assert.deepEqual(relay.standing(call), { worker: WORKER, legs: [LEG], bridged: undefined });
+      assert.deepEqual(gained(await relay.bridge(call, LEG, LEG_ANSWER)).media.caller, media.caller);
+      assert.equal(relay.standing(call)?.bridged, LEG);
+      gained(await relay.park(call, LEG));
+      await relay.release(call);
+      assert.equal(relay.standing(call), undefined);
+      assert.equal(relay.saved(call), undefined);
     });
 
     test("a caller without telephone-event is anchored, and none is answered", async () => {

@@ -195,7 +195,8 @@ export class MemoryMediaRelay implements MediaRelay {
 
 function usableAudio(sdp: Sdp): Outcome<AudioDescription, MediaFailure> {
   const audio = readAudio(sdp);
-  if (audio.ok && audio.value.transport !== "RTP/AVP")
+  const secure = audio.ok && audio.value.transport === "RTP/SAVP" && audio.value.crypto !== undefined;
+  if (audio.ok && audio.value.transport !== "RTP/AVP" && !secure)
     return fail({ code: "media.transport-unsupported", transport: audio.value.transport });
   if (audio.ok && firstG711(audio.value.codecs) === undefined)
     return fail({ code: "media.no-common-codec", offered: audio.value.codecs.map(({ name }) => name) });
@@ -210,5 +211,7 @@ function answerTo(offer: AudioDescription, relay: RtpAddress): Sdp {
     codecs: codec === undefined ? [] : [codec],
     ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
     direction: answerDirection(offer.direction),
+    transport: offer.transport,
+    crypto: offer.crypto === undefined ? [] : [`${offer.crypto[0]?.split(" ", 2).join(" ")} inline:${"k".repeat(40)}`],
   });
 }

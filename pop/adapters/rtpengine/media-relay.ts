@@ -18,6 +18,10 @@
 //  i. With Redis it has its calls again after a restart, on the same ports, but what is blocked is as it was at their last
 //     answer. So after a restart, and after one of ours, its list of calls is compared with our book, and blocks are said again.
 //
+//  j. It does not keep how often SRTP's sequence numbers have wrapped (RFC 3711 §3.3.1). What it gets it guesses, once round; what
+//     it sends after a wrap nobody can read until the stream's SSRC changes: a transcoded one does by itself, the worker's when it is
+//     connected. Sequence numbers begin anywhere, so a passed-on stream may have wrapped: its keys are agreed on anew.
+//
 // The book (`RelayedCall`) is what is meant. A park or a bridge only needs the relay to follow: while it is away the book
 // changes without it, and the relay is brought there when it is back.
 
@@ -75,6 +79,10 @@ interface RelayedCall {
   run: string;
   /** rtpengine does not have it any more: every place is void until it is anchored again. */
   forgotten: boolean;
+  /** When rtpengine was last told of caller and far end: until then it has counted wraps right (j). */
+  saidAtUnixMs: number;
+  /** When that rtpengine was started; undefined: not known yet. */
+  relayStartedUnixMs?: number;
   /** Commands that may not have come through: it is told again what is meant. */
   unsettled: boolean;
 }
@@ -87,6 +95,9 @@ interface RelaySaid {
   readonly run: string;
 }
 
+const PLAIN = "RTP/AVP";
+/** With keys in the SDP. RFC 3711, RFC 4568 */
+const SECURE = "RTP/SAVP";
 const CALLER = "caller";
 const WORKER = "worker";
 const LEG_PREFIX = "leg-";
@@ -94,12 +105,14 @@ const legTag = (leg: LegId): string => `${LEG_PREFIX}${leg}`;
 
 const FLAGS = ["port-latching", "strict-source", "allow-transcoding", "loop-protect"];
 const SIGNATURE = /^a=rtpengine:(.*)\r?\n/m;
-const REPLACED = { ICE: "remove", replace: ["origin", "session-connection"], flags: FLAGS } as const;
+const REPLACED = { ICE: "remove", DTLS: "off", replace: ["origin", "session-connection"], flags: FLAGS } as const;
 const RELEASES_WAITING_MAX = 10_000;
 /** For a restart that was over before anything was asked. */
 const WATCH_EVERY_MS = 1_000;
 /** rtpengine counts its own age in whole seconds. */
 const AGE_ERROR_MS = 1_500;
+/** The worker begins in the lower half of the numbers: half of them, 50 a second. */
+const WRAP_SURELY_NOT_MS = 600_000;
 /** The answer is one datagram: so many ids of ours, 39 bytes each, are well below 64 kB. */
 const LISTED_MAX = 1_400;
 /** Calls looked after at once when the relay is back. */
@@ -120,7 +133,7 @@ export class RtpengineMediaRelay implements MediaRelay {
   readonly #releaseTimer: NodeJS.Timeout;
   readonly #watchTimer: NodeJS.Timeout;
   /** When the rtpengine that answers was started, by our clock. */
-  #relayStartedMs: number | undefined;
+  #relayStartedUnixMs: number | undefined;
   #checking = false;
   #checkAgain = false;
   #checkSoon: NodeJS.Timeout | undefined;
@@ -133,6 +146,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     this.#releaseTimer.unref();
     this.#watchTimer = setInterval(() => void this.#watch(), WATCH_EVERY_MS);
     this.#watchTimer.unref();
+    void this.#watch();
     ng.onBack(() => {
       log.warn("rtpengine.back", { calls: this.#calls.size });
       void this.#check();
@@ -174,6 +188,7 @@ export class RtpengineMediaRelay implements MediaRelay {
         run: offered.value.run,
         forgotten: false,
         unsettled: false,
+        ...this.#saidNow(),
       };
       if (before !== undefined && !before.forgotten) {
         const kept = await this.#keepLegs(call, before, relayed);
@@ -188,7 +203,10 @@ export class RtpengineMediaRelay implements MediaRelay {
         workerSendsTo: relayed.worker.relay,
         ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
         media: addressesOf(relayed),
-        moved: before !== undefined && !isSame(before.caller.relay, relayed.caller.relay),
+        moved:
+          before !== undefined &&
+          (!isSame(before.caller.relay, relayed.caller.relay) ||
+            (before.forgotten && caller.value.transport === SECURE)),
       });
     });
   }
@@ -308,6 +326,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     if (!answered.ok) return answered;
     relayed.caller = { ...relayed.caller, audio: caller.value, relay: answered.value.audio.address };
     relayed.callerVersion++;
+    Object.assign(relayed, this.#saidNow());
     const blocked = await this.#blockAsMeant(call, relayed);
     return blocked.ok ? succeed(this.#toCaller(call, relayed, answered.value.sdp, offer)) : blocked;
   }
@@ -319,7 +338,8 @@ export class RtpengineMediaRelay implements MediaRelay {
     if (!audio.ok) return audio;
     const { tag } = bridged.party;
     const codec = relayed.caller.audio.codecs[0]?.name ?? "PCMU";
-    const offered = await this.#offer(call, tag, CALLER, audio.value, [codec], familyOf(relayed.caller.audio));
+    const { caller } = relayed;
+    const offered = await this.#offer(call, tag, CALLER, audio.value, [codec], caller.audio);
     if (!offered.ok) return offered;
     const direction = answerDirection(audio.value.direction);
     const answered = await this.#answer(call, tag, CALLER, relayed.caller.audio, direction);
@@ -435,6 +455,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     const done =
       bridged === undefined ? await this.#backToWorker(call, relayed) : await this.#toLeg(call, relayed, bridged.party);
     relayed.unsettled = !done.ok && done.failure.code === "media.relay-away";
+    if (done.ok) Object.assign(relayed, this.#saidNow());
     if (done.ok || relayed.unsettled) return succeed(undefined);
     return isUnknownCall(done.failure) ? this.#forgotten(call) : done;
   }
@@ -478,17 +499,20 @@ export class RtpengineMediaRelay implements MediaRelay {
     for (const listener of this.#forgottenListeners) listener(call);
   }
 
+  #saidNow(): Pick<RelayedCall, "saidAtUnixMs" | "relayStartedUnixMs"> {
+    const started = this.#relayStartedUnixMs;
+    return { saidAtUnixMs: Date.now(), ...(started === undefined ? {} : { relayStartedUnixMs: started }) };
+  }
+
   /** Younger than it was: another run, whose restart nobody noticed. */
   async #watch(): Promise<void> {
-    if (this.#calls.size === 0) return;
+    const before = this.#relayStartedUnixMs;
+    if (this.#calls.size === 0 && before !== undefined) return;
     const told = await this.#ng.request({ command: "statistics" });
-    if (!told.ok) return; // its return tells
-    const seconds = uptimeSeconds(told.value);
-    if (seconds === undefined) return;
-    const startedMs = performance.now() - 1_000 * seconds;
-    const before = this.#relayStartedMs;
-    this.#relayStartedMs = startedMs;
-    if (before !== undefined && startedMs > before + AGE_ERROR_MS) void this.#check();
+    const seconds = told.ok ? uptimeSeconds(told.value) : undefined;
+    if (seconds === undefined) return; // away: its return leads to a check
+    this.#relayStartedUnixMs = Date.now() - 1_000 * seconds;
+    if (before !== undefined && isAnotherRun(before, this.#relayStartedUnixMs)) void this.#check();
   }
 
   /** Which calls rtpengine has, and that they are as the book says. While one check runs, one more is kept in mind. */
@@ -500,6 +524,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     this.#checking = true;
     do {
       this.#checkAgain = false;
+      await this.#watch();
       const listed = await this.#ng.request({ command: "list", limit: LISTED_MAX });
       if (!listed.ok) continue; // away again: its return leads here
       const known = new Set(Array.isArray(listed.value.calls) ? listed.value.calls.map(String) : []);
@@ -513,6 +538,15 @@ export class RtpengineMediaRelay implements MediaRelay {
     this.#checking = false;
   }
 
+  /** (j) */
+  #hasLostCount({ caller, bridged, saidAtUnixMs, relayStartedUnixMs }: RelayedCall): boolean {
+    const now = this.#relayStartedUnixMs;
+    if (caller.audio.transport !== SECURE || now === undefined || relayStartedUnixMs === undefined) return false;
+    if (!isAnotherRun(relayStartedUnixMs, now)) return false;
+    const passedOn = bridged !== undefined && bridged.party.audio.codecs[0]?.name === caller.audio.codecs[0]?.name;
+    return passedOn || Date.now() - saidAtUnixMs > WRAP_SURELY_NOT_MS;
+  }
+
   #checkCall(call: CallId, listed: boolean, inDoubt: boolean): Promise<unknown> {
     return this.#inTurn(call, async () => {
       const relayed = this.#anchored(call);
@@ -524,6 +558,8 @@ export class RtpengineMediaRelay implements MediaRelay {
           return succeed(undefined);
         }
       }
+      if (this.#hasLostCount(relayed)) return this.#forgotten(call);
+      if (this.#relayStartedUnixMs !== undefined) relayed.relayStartedUnixMs = this.#relayStartedUnixMs;
       const blocked = await this.#blockAsMeant(call, relayed, "say all"); // (i)
       return relayed.unsettled ? this.#asMeant(call, relayed) : blocked;
     });
@@ -558,12 +594,20 @@ export class RtpengineMediaRelay implements MediaRelay {
     to: string,
     audio: AudioDescription,
     transcode: readonly string[],
-    family: Family = "IP4",
+    spoken: Spoken = WORKER_OR_LEG,
   ): Promise<Outcome<RelaySaid, MediaFailure>> {
     const codec = { transcode };
     // Left alone, rtpengine offers on in the family it was offered.
-    const translated = familyOf(audio) === family ? {} : { "address family": family };
-    const asked = { ...REPLACED, "from-tag": from, "to-tag": to, sdp: say(audio), codec, ...translated };
+    const translated = familyOf(audio) === familyOf(spoken) ? {} : { "address family": familyOf(spoken) };
+    const asked = {
+      ...REPLACED,
+      "from-tag": from,
+      "to-tag": to,
+      sdp: say(audio),
+      codec,
+      "transport-protocol": spoken.transport,
+      ...translated,
+    };
     const reply = await this.#request("offer", call, asked);
     return reply.ok ? readSaid("offer", reply.value) : reply;
   }
@@ -623,6 +667,9 @@ interface SavedRelay extends Omit<RelayedCall, "offered" | "versions" | "blocked
   readonly blocked: readonly string[];
 }
 
+const isAnotherRun = (startedUnixMs: number, laterUnixMs: number): boolean =>
+  Math.abs(laterUnixMs - startedUnixMs) > AGE_ERROR_MS;
+
 const isSame = (one: RtpAddress, other: RtpAddress): boolean => one.host === other.host && one.port === other.port;
 
 const isUnknownCall = (failure: MediaFailure): boolean =>
@@ -642,9 +689,12 @@ function uptimeSeconds({ statistics }: NgReply): number | undefined {
 
 const receives = ({ audio }: Party): boolean => audio.direction === "sendrecv" || audio.direction === "recvonly";
 
-/** Legs and the worker are reached by IPv4, whatever the caller has. */
+/** What a party is to be offered, whatever the other has. */
+type Spoken = Pick<AudioDescription, "address" | "transport">;
+/** Legs and the worker are reached by IPv4, and without keys. */
+const WORKER_OR_LEG: Spoken = { address: { host: "0.0.0.0", port: 0 }, transport: PLAIN };
 type Family = "IP4" | "IP6";
-const familyOf = ({ address }: AudioDescription): Family => (address.host.includes(":") ? "IP6" : "IP4");
+const familyOf = ({ address }: Spoken): Family => (address.host.includes(":") ? "IP6" : "IP4");
 
 const refused = (command: string, detail: string) =>
   fail<MediaFailure>({ code: "media.relay-refused", command, detail });
@@ -665,7 +715,9 @@ function readUsable(sdp: Sdp, usedBefore?: AudioCodec): Outcome<AudioDescription
   const read = readAudio(sdp);
   if (!read.ok) return read;
   const audio = read.value;
-  if (audio.transport !== "RTP/AVP") return fail({ code: "media.transport-unsupported", transport: audio.transport });
+  const secure = audio.transport === SECURE && audio.crypto !== undefined;
+  if (audio.transport !== PLAIN && !secure)
+    return fail({ code: "media.transport-unsupported", transport: audio.transport });
   if (audio.address.port === 0)
     return fail({ code: "media.sdp-unreadable", detail: "the audio stream is switched off" });
   const usable = audio.codecs.filter((codec) => firstG711([codec]) !== undefined);
@@ -677,8 +729,15 @@ function readUsable(sdp: Sdp, usedBefore?: AudioCodec): Outcome<AudioDescription
 }
 
 function say(audio: AudioDescription, direction: Direction = audio.direction): Sdp {
-  const { address, codecs, dtmfPayloadType } = audio;
-  return writeAudio({ address, codecs, direction, ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }) });
+  const { address, codecs, dtmfPayloadType, transport, crypto = [] } = audio;
+  return writeAudio({
+    address,
+    codecs,
+    direction,
+    transport,
+    crypto,
+    ...(dtmfPayloadType === undefined ? {} : { dtmfPayloadType }),
+  });
 }
 
 const workerSays = (address: RtpAddress, dtmfPayloadType: number | undefined): AudioDescription => ({

@@ -270,6 +270,88 @@ describe("rtpengine over Redis, killed and started again", { skip }, () => {
     }
   });
 
+  describe("an SRTP caller", () => {
+    let edge: OwnRtpengine;
+    const forgotten: CallId[] = [];
+    before(async () => {
+      edge = await own(6);
+      edge.relay.onForgotten((call) => forgotten.push(call));
+    });
+    after(() => stopped(edge));
+
+    /** The caller's numbers wrap a third of a second after the start. */
+    const WRAPS_SOON = 0xffff - 16;
+
+    for (const codecs of [["PCMU"], ["PCMA"]] as const)
+      test(`${codecs[0]}: goes on over a restart under its old keys, its own wrap of numbers behind it`, async () => {
+        const scene = await Scene.open(edge.relay, { codecs, srtp: true, firstSequence: WRAPS_SOON });
+        try {
+          const keys = JSON.stringify(scene.caller.undeciphered);
+          await edge.restart();
+          await hears(scene.caller, WORKER_HZ);
+          await hears(scene.worker, CALLER_HZ);
+          assert.equal(JSON.stringify(scene.caller.undeciphered), keys, "nothing came that it could not read");
+          assert.ok(!forgotten.includes(scene.call));
+        } finally {
+          await scene.close(edge.relay);
+        }
+      });
+
+    test("bridged in its own codec: the other side may have wrapped, so new keys and a new place are asked for", async () => {
+      const scene = await Scene.open(edge.relay, { codecs: ["PCMU"], srtp: true });
+      const { phone, answer } = await scene.ring(edge.relay, "a", { codecs: ["PCMU"], firstSequence: WRAPS_SOON });
+      try {
+        await scene.join(edge.relay, "a", { phone, answer });
+        const lost = new Promise<CallId>((resolve) => edge.relay.onForgotten(resolve));
+        await passed(1_600); // rtpengine's age, which tells one run from the next, is in whole seconds
+        await edge.restart();
+        assert.equal(await lost, scene.call);
+        const { answerForCaller, moved } = gained(
+          await edge.relay.anchor(scene.call, scene.caller.offer(), scene.worker.address),
+        );
+        assert.ok(moved, "the caller has to hear of it");
+        scene.caller.answered(answerForCaller);
+        const again = phone.answer(gained(await edge.relay.offer(scene.call, leg("a"))));
+        gained(await edge.relay.bridge(scene.call, leg("a"), again));
+        await hears(scene.caller, AGENT_HZ);
+        await hears(phone, CALLER_HZ);
+      } finally {
+        await scene.close(edge.relay);
+      }
+    });
+
+    test("bridged to a leg of another codec: its stream is rtpengine's own, and goes on", async () => {
+      const scene = await Scene.open(edge.relay, { codecs: ["PCMU"], srtp: true });
+      const { phone, answer } = await scene.ring(edge.relay, "a", { codecs: ["PCMA"], firstSequence: WRAPS_SOON });
+      try {
+        await scene.join(edge.relay, "a", { phone, answer });
+        await passed(1_600);
+        await edge.restart();
+        await hears(scene.caller, AGENT_HZ);
+        await hears(phone, CALLER_HZ);
+        assert.ok(!forgotten.includes(scene.call));
+      } finally {
+        await scene.close(edge.relay);
+      }
+    });
+
+    test("a leg's hold and return is no change for the caller's keys", async () => {
+      const scene = await Scene.open(edge.relay, { codecs: ["PCMU"], srtp: true });
+      try {
+        const ringing = await scene.ring(edge.relay, "a");
+        await scene.join(edge.relay, "a", ringing);
+        const { phone } = ringing;
+        phone.answered(gained(await edge.relay.reoffer(scene.call, leg("a"), phone.offer("sendonly"))));
+        phone.answered(gained(await edge.relay.reoffer(scene.call, leg("a"), phone.offer())));
+        await hears(scene.caller, AGENT_HZ);
+        await hears(phone, CALLER_HZ);
+        await scene.park(edge.relay, "a");
+      } finally {
+        await scene.close(edge.relay);
+      }
+    });
+  });
+
   test("Redis hangs: commands are answered all the same, and media does not notice", async (t) => {
     const edge = await own(5);
     const scene = await Scene.open(edge.relay);

@@ -30,6 +30,25 @@ const CARRIER = lines(
 );
 
 describe("SDP as values", () => {
+  test("keys of SRTP are read, bounded, and written back", () => {
+    const keys = "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20";
+    const sdp = writeAudio({
+      address: { host: "127.0.0.1", port: 4_000 },
+      codecs: [PCMU],
+      transport: "RTP/SAVP",
+      crypto: [keys],
+    });
+    const read = readAudio(sdp);
+    assert.ok(read.ok);
+    assert.deepEqual([read.value.transport, read.value.crypto], ["RTP/SAVP", [keys]]);
+    const flooded = readAudio(
+      `${sdp}${`a=crypto:${keys}\r\n`.repeat(100)}a=crypto:2 X inline:${"x".repeat(10_000)}\r\n`,
+    );
+    assert.ok(flooded.ok && flooded.value.crypto?.length === 16);
+    const plain = readAudio(writeAudio({ address: { host: "127.0.0.1", port: 4_000 }, codecs: [PCMU] }));
+    assert.ok(plain.ok && plain.value.crypto === undefined);
+  });
+
   test("a carrier's offer is read", () => {
     const read = readAudio(CARRIER);
     assert.ok(read.ok);

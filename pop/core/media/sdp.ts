@@ -30,6 +30,8 @@ export interface AudioDescription {
   readonly dtmfPayloadType?: number;
   readonly direction: Direction;
   readonly packetMs?: number;
+  /** Keys, as they stand behind "a=crypto:" (RFC 4568 §9.1); none where SRTP is not offered that way. */
+  readonly crypto?: readonly string[];
 }
 
 export interface SdpUnreadable {
@@ -41,6 +43,9 @@ export interface SdpUnreadable {
 export const SDP_CHARACTERS_MAX = 32_768;
 export const SDP_LINES_MAX = 1_000;
 const PAYLOAD_TYPES_MAX = 64;
+/** A phone offers one for each of its suites: a handful. */
+const CRYPTO_LINES_MAX = 16;
+const CRYPTO_CHARACTERS_MAX = 256;
 
 const STATIC_CODECS: Readonly<Record<number, readonly [string, number]>> = {
   0: ["PCMU", 8_000],
@@ -69,6 +74,7 @@ export function readAudio(sdp: Sdp): Outcome<AudioDescription, SdpUnreadable> {
   let packetMs: number | undefined;
   const maps = new Map<number, readonly [string, number]>();
   const parameters = new Map<number, string>();
+  const crypto: string[] = [];
 
   for (const line of lines) {
     const kind = line.slice(0, 2);
@@ -96,6 +102,8 @@ export function readAudio(sdp: Sdp): Outcome<AudioDescription, SdpUnreadable> {
         if (map) maps.set(Number(map[1]), [(map[2] ?? "").toUpperCase(), Number(map[3])]);
         const own = /^fmtp:(\d{1,3})\s+(.*)$/.exec(value);
         if (own) parameters.set(Number(own[1]), own[2] ?? "");
+        if (value.startsWith("crypto:") && crypto.length < CRYPTO_LINES_MAX && value.length <= CRYPTO_CHARACTERS_MAX)
+          crypto.push(value.slice("crypto:".length));
         const ptime = /^ptime:(\d{1,3})/.exec(value);
         if (ptime && Number(ptime[1]) > 0) packetMs = Number(ptime[1]);
       }
@@ -125,6 +133,7 @@ export function readAudio(sdp: Sdp): Outcome<AudioDescription, SdpUnreadable> {
     // RFC 3264 §5.1: c=0.0.0.0 is how hold was said before there were directions
     direction: at === "0.0.0.0" && direction === undefined ? "inactive" : (direction ?? sessionDirection ?? "sendrecv"),
     ...(packetMs === undefined ? {} : { packetMs }),
+    ...(crypto.length === 0 ? {} : { crypto }),
   });
 }
 
@@ -167,6 +176,9 @@ export interface SdpToWrite {
   readonly dtmfPayloadType?: number;
   readonly direction?: Direction;
   readonly packetMs?: number;
+  /** Default "RTP/AVP". */
+  readonly transport?: string;
+  readonly crypto?: readonly string[];
   /** RFC 8866 §5.2: stays for the life of the dialog. */
   readonly sessionId?: number;
   /** Must rise by one with each change (RFC 3264 §8). */
@@ -175,6 +187,7 @@ export interface SdpToWrite {
 
 export function writeAudio(audio: SdpToWrite): Sdp {
   const { address, codecs, dtmfPayloadType, direction = "sendrecv", packetMs = 20, sessionId = 1, version = 1 } = audio;
+  const { transport = "RTP/AVP", crypto = [] } = audio;
   const family = address.host.includes(":") ? "IP6" : "IP4";
   const types = [
     ...codecs.map(({ payloadType }) => payloadType),
@@ -186,7 +199,7 @@ export function writeAudio(audio: SdpToWrite): Sdp {
     "s=-",
     `c=IN ${family} ${address.host}`,
     "t=0 0",
-    `m=audio ${address.port} RTP/AVP ${types.join(" ")}`,
+    `m=audio ${address.port} ${transport} ${types.join(" ")}`,
   ];
   for (const { payloadType, name, clockHz, parameters } of codecs) {
     if (name !== "") lines.push(`a=rtpmap:${payloadType} ${name}/${clockHz}`);
@@ -195,6 +208,7 @@ export function writeAudio(audio: SdpToWrite): Sdp {
   if (dtmfPayloadType !== undefined) {
     lines.push(`a=rtpmap:${dtmfPayloadType} telephone-event/8000`, `a=fmtp:${dtmfPayloadType} 0-15`);
   }
+  for (const keys of crypto) lines.push(`a=crypto:${keys}`);
   lines.push(`a=${direction}`, `a=ptime:${packetMs}`);
   return `${lines.join("\r\n")}\r\n`;
 }

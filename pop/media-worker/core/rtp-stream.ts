@@ -11,10 +11,13 @@ export interface RtpStream {
   readonly marker: boolean;
 }
 
-/** A stream nobody can guess the numbers of. */
+/**
+ * A stream nobody can guess the numbers of. Its sequence begins in the lower half (RFC 3711 §3.3.1): no wrap in the first ten
+ * minutes, which whoever makes SRTP of it would have to remember.
+ */
 export const newStream = (rng: Rng): RtpStream => ({
   ssrc: Math.floor(rng.next() * 0x1_0000_0000),
-  sequence: Math.floor(rng.next() * 0x1_0000),
+  sequence: Math.floor(rng.next() * 0x8000),
   timestamp: Math.floor(rng.next() * 0x1_0000_0000),
   marker: true,
 });
