@@ -89,6 +89,8 @@ export class SimulatedPair {
   readonly cut = new Set<Way>();
   etcdUp: boolean;
   redisUp = true;
+  /** Nothing reaches it, nothing leaves it. */
+  blackHole: Host | undefined;
   /** Of one message, one way. */
   delayMs = 1;
   jitterMs = 2;
@@ -421,6 +423,10 @@ export class SimulatedPair {
 
   // --- the twin link: as TCP behaves ---------------------------------------------------------------------------------
 
+  #isCut(from: Host, to: Host): boolean {
+    return this.cut.has(this.#way(from)) || this.blackHole === from || this.blackHole === to;
+  }
+
   #flightMs(): number {
     return this.delayMs + this.rng.next() * this.jitterMs;
   }
@@ -437,7 +443,7 @@ export class SimulatedPair {
     };
     const { boot } = host;
     this.after(this.#flightMs(), () => {
-      const reached = !this.cut.has(this.#way(host)) && !this.cut.has(this.#way(peer)) && !this.#off.has(peer);
+      const reached = !this.#isCut(host, peer) && !this.#isCut(peer, host) && !this.#off.has(peer);
       const peerBoot = peer.boot;
       const runs = peer.state !== undefined;
       const turns = runs && !peer.paused;
@@ -492,7 +498,7 @@ export class SimulatedPair {
   #deliver(link: Link, from: Host, to: Host, toBoot: string, event: KeeperEvent): void {
     this.after(this.#flightMs(), () => {
       if (!link.open || to.boot !== toBoot) return;
-      if (this.cut.has(this.#way(from)) || this.cut.has(this.#way(to)))
+      if (this.#isCut(from, to) || this.#isCut(to, from))
         return this.after(100, () => this.#deliver(link, from, to, toBoot, event));
       this.tell(to, event);
     });
@@ -502,7 +508,7 @@ export class SimulatedPair {
     this.after(this.#flightMs(), () => {
       if (to.boot !== toBoot) return;
       // An end that is not heard of is noticed by the silence: the adapter closes what says nothing for a second
-      if (this.cut.has(this.#way(from))) return this.after(1_000, () => this.tell(to, event));
+      if (this.#isCut(from, to)) return this.after(1_000, () => to.boot === toBoot && this.tell(to, event));
       this.tell(to, event);
     });
   }
@@ -529,11 +535,11 @@ export class SimulatedPair {
     // Asked in time, done late: the worst that a store can do to who has given up waiting
     const reachesInMs = this.#flightMs() + (lost && this.rng.next() < 0.5 ? this.rng.next() * 3_000 : 0);
     this.after(reachesInMs, () => {
-      if (this.cut.has(way) || !isUp()) return;
+      if (this.cut.has(way) || this.blackHole === host || !isUp()) return;
       const answer = does();
       if (lost) return;
       this.after(this.#flightMs(), () => {
-        if (!this.cut.has(way)) settle(answers(answer));
+        if (!this.cut.has(way) && this.blackHole !== host) settle(answers(answer));
       });
     });
   }
@@ -550,7 +556,7 @@ export class SimulatedPair {
       throw new Error(`${this.#nowMs} ms: the epoch of ${service} goes back`);
     this.#records.set(service, entry);
     for (const host of [this.a, this.b])
-      if (!this.cut.has(host === this.a ? "a>etcd" : "b>etcd"))
+      if (!this.cut.has(host === this.a ? "a>etcd" : "b>etcd") && this.blackHole !== host)
         this.#soon(host, this.#flightMs(), { kind: "owner-seen", service, entry });
     return { ok: true, value: entry } as const;
   }
