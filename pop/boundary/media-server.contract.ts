@@ -49,6 +49,45 @@ export function mediaServerContract(name: string, start: () => Promise<MediaServ
     });
     after(() => under.close());
 
+    test("asked for again, what plays under that name plays on, and what has ended is told to have", async () => {
+      const call = newCall();
+      const name = newPlay();
+      gained(await server.open(call));
+      gained(await server.connect(call, SENDS_TO));
+      gained(await server.play(call, name, MUSIC, "forever"));
+      gained(await server.play(call, name, MUSIC, "forever", 5_000));
+      gained(await server.stop(call));
+      assert.equal((await ended(name)).how, "stopped");
+      const short = newPlay();
+      gained(await server.play(call, short, [TONE], "once"));
+      under.finish(call);
+      assert.equal((await ended(short)).how, "finished");
+      const before = endsOf(short).length;
+      gained(await server.play(call, short, [TONE], "once", 40));
+      assert.deepEqual(
+        endsOf(short)
+          .slice(before)
+          .map(({ how }) => how),
+        ["finished"],
+      );
+      await server.close(call);
+    });
+
+    test("a call is taken up by what was saved of it", async () => {
+      const call = newCall();
+      const address = gained(await server.open(call));
+      gained(await server.connect(call, SENDS_TO));
+      assert.deepEqual(server.sendsTo(call), SENDS_TO);
+      const saved = JSON.parse(JSON.stringify(server.saved(call)));
+      server.restore(call, saved);
+      assert.deepEqual(server.sendsTo(call), SENDS_TO);
+      assert.deepEqual(gained(await server.open(call)), address);
+      gained(await server.hush(call));
+      assert.equal(server.sendsTo(call), undefined);
+      await server.close(call);
+      assert.equal(server.saved(call), undefined);
+    });
+
     const endsOf = (play: PlayId) => ends.filter((event) => event.play === play);
     const ended = async (play: PlayId): Promise<Played> => {
       const told = () => endsOf(play).length > 0;

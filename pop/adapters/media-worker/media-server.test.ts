@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -33,6 +33,8 @@ function sweep(ms: number): Int16Array {
     return 8_000 * Math.sin(2 * Math.PI * (300 + 400 * seconds) * seconds) * (0.6 + 0.4 * Math.sin(19 * seconds));
   });
 }
+
+const isSilence = (payload: Uint8Array) => payload.every((byte) => byte === 0xff);
 
 function writePrompt(own: OwnMediaWorker, name: string, samples: Int16Array): string {
   const path = join(own.folder, `${name}.ulaw`);
@@ -229,6 +231,127 @@ describe("the media worker's control socket", () => {
       assert.ok(caller.listening.toneShare(440, { fromMs }) > 0.97);
       assert.ok(caller.listening.longestGapMs({ fromMs }) < 100);
       assert.equal((gained(await next.stats()) as { endpoints: number }).endpoints, 1);
+    } finally {
+      await caller.close();
+      await own.stop();
+    }
+  });
+
+  test("a worker that dies: the next one has every endpoint at its port again, and plays where the plays would be", async (t) => {
+    const host = `127.78.${process.pid % 250}.7`;
+    const first = await startOwnMediaWorker({ host });
+    const callers = await Promise.all(Array.from({ length: 200 }, () => RtpProbe.open({ packetsMax: 500 })));
+    const music = writePrompt(first, "music", sweep(4_000));
+    const text = readFileSync(music);
+    const saved = new Map<string, string>();
+    try {
+      for (const [at, { address }] of callers.entries()) {
+        const name = call(`many-${at}`);
+        gained(await first.server.open(name));
+        gained(await first.server.connect(name, address));
+        gained(await first.server.play(name, play(`music-${at}`), [{ kind: "file", path: music }], "forever"));
+        saved.set(name, JSON.stringify(first.server.saved(name)));
+      }
+      const hushed = call("many-3");
+      gained(await first.server.hush(hushed));
+      saved.set(hushed, JSON.stringify(first.server.saved(hushed)));
+      await first.stop();
+
+      const second = await startOwnMediaWorker({ host });
+      const again = join(second.folder, "music.ulaw");
+      writeFileSync(again, text);
+      try {
+        const startMs = performance.now();
+        await Promise.all(
+          [...saved].map(async ([name, text], at) => {
+            const each = call(name);
+            second.server.restore(each, JSON.parse(text));
+            const address = gained(await second.server.open(each));
+            assert.equal(address.port, JSON.parse(text).address.port);
+            if (each === hushed) return;
+            gained(
+              await second.server.play(
+                each,
+                play(`music-${at}`),
+                [{ kind: "file", path: again }],
+                "forever",
+                1_000 + 4_000 * 900,
+              ),
+            );
+          }),
+        );
+        const sounds = (probe: RtpProbe) =>
+          probe.listening.packets.some(({ atMs, payload }) => atMs > startMs && !isSilence(payload));
+        const sounding = callers.filter((_, at) => `many-${at}` !== hushed);
+        for (const probe of sounding) await probe.until(() => sounds(probe), 3_000, "music again");
+        const lastMs = Math.max(
+          ...sounding.map(
+            (probe) =>
+              probe.listening.packets.find(({ atMs, payload }) => atMs > startMs && !isSilence(payload))?.atMs ??
+              Infinity,
+          ),
+        );
+        t.diagnostic(
+          `200 endpoints restored in a fresh worker: all of them sound after ${(lastMs - startMs).toFixed(0)} ms`,
+        );
+        const heard = callers[0]?.listening.packets.find(({ atMs, payload }) => atMs > startMs && !isSilence(payload));
+        assert.deepEqual(
+          Buffer.from(heard?.payload ?? []),
+          text.subarray(8_000, 8_160),
+          "at its position, counted in passes",
+        );
+        assert.equal(
+          callers[3]?.listening.packets.some(({ atMs }) => atMs > startMs),
+          false,
+          "who was hushed stays so",
+        );
+      } finally {
+        await second.stop();
+      }
+    } finally {
+      for (const probe of callers) await probe.close();
+    }
+  });
+
+  test("a port that somebody else has by now: a new one, which sends nowhere yet", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.8` });
+    const stranger = await RtpProbe.open({ host: `127.78.${process.pid % 250}.8`, port: 20_100 });
+    try {
+      const name = call("taken");
+      const sendsTo = { host: "127.0.0.1", port: 9 };
+      own.server.restore(name, { address: { ...stranger.address }, sendsTo, hushed: false });
+      const address = gained(await own.server.open(name));
+      assert.notEqual(address.port, 20_100);
+      assert.equal(own.server.sendsTo(name), undefined);
+    } finally {
+      await stranger.close();
+      await own.stop();
+    }
+  });
+
+  test("the pop dies in the middle of a prompt: its successor asks for it again, and no packet is missing or twice", async () => {
+    const own = await startOwnMediaWorker({ host: `127.78.${process.pid % 250}.9` });
+    const caller = await RtpProbe.open();
+    try {
+      const name = call("goes-on");
+      const path = writePrompt(own, "goes-on", sweep(1_000));
+      gained(await own.server.open(name));
+      gained(await own.server.connect(name, caller.address));
+      gained(await own.server.play(name, play("long"), [{ kind: "file", path }], "once"));
+      await caller.until((heard) => heard.packets.filter(({ payload }) => !isSilence(payload)).length > 15);
+      const saved = JSON.parse(JSON.stringify(own.server.saved(name)));
+      await own.server.disconnect();
+      const next = own.connectAgain();
+      await new Promise<void>((resolve) => next.onConnected(() => resolve()));
+      const ended = new Promise<Played>((resolve) => next.onPlayed(resolve));
+      next.restore(name, saved);
+      gained(await next.open(name));
+      gained(await next.play(name, play("long"), [{ kind: "file", path }], "once", 200));
+      assert.deepEqual(await ended, { call: name, play: "long", how: "finished", atMs: 1_000 });
+      const spoken = caller.listening.packets.filter(({ payload }) => !isSilence(payload));
+      assert.equal(spoken.length, 50);
+      assert.equal(new Set(caller.listening.packets.map(({ ssrc }) => ssrc)).size, 1);
+      assert.equal(caller.listening.losses().lost, 0);
     } finally {
       await caller.close();
       await own.stop();

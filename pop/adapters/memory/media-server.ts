@@ -29,6 +29,7 @@ interface Endpoint {
   readonly address: RtpAddress;
   sendsTo: RtpAddress | undefined;
   hushed: boolean;
+  finished?: PlayId | undefined;
   playing: Playing | undefined;
 }
 
@@ -128,6 +129,10 @@ export class MemoryMediaServer implements MediaServer {
     if (refused !== undefined) return fail(refused);
     const endpoint = this.#endpoints.get(call);
     if (endpoint === undefined) return fail({ code: "media.not-open" });
+    if (endpoint.finished === play) {
+      for (const listener of this.#played) listener({ call, play, how: "finished", atMs: 0 });
+      return succeed({ durationMs: 0 });
+    }
     if (endpoint.playing?.play === play) return succeed({ durationMs: endpoint.playing.durationMs });
     let durationMs = 0;
     for (const item of items) durationMs += item.kind === "file" ? (this.fileMs.get(item.path) ?? 1_000) : item.ms;
@@ -185,6 +190,7 @@ export class MemoryMediaServer implements MediaServer {
     if (endpoint?.playing === undefined) return;
     const { play } = endpoint.playing;
     endpoint.playing = undefined;
+    endpoint.finished = how === "finished" ? play : undefined;
     for (const listener of this.#played) listener({ call, play, how, atMs });
   }
 

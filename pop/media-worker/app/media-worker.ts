@@ -55,6 +55,8 @@ type RestoreRequest = Extract<Request, { op: "restore" }>;
 /** Upper ends of the lateness histogram, ms. */
 const LATE_MS = [1, 2, 5, 10, 20, 50, 100] as const;
 const PORT_TRIES_MAX = 64;
+const FORMER_PORT_WAIT_MS = 200;
+const FORMER_PORT_TRY_MS = 10;
 const PACKET_BYTES = RTP_HEADER_BYTES + FRAME_SAMPLES;
 
 export class MediaWorker {
@@ -221,7 +223,7 @@ export class MediaWorker {
     const { portFirst, portLast, host } = this.#options.rtp;
     const opening = (async (): Promise<Outcome<RtpAddress, MediaFailure>> => {
       const ours = port >= portFirst && port <= portLast && this.#endpoints.size < this.#endpointsMax;
-      const socket = ours ? await this.#openPort(host, port).catch(() => undefined) : undefined;
+      const socket = ours ? await this.#openAgain(host, port) : undefined;
       if (socket === undefined) return this.#openNew(call);
       const endpoint = this.#keep(call, socket);
       if (sendsTo === undefined) return succeed(socket.address);
@@ -234,6 +236,16 @@ export class MediaWorker {
     })().finally(() => this.#opening.delete(call));
     this.#opening.set(call, opening);
     return opening;
+  }
+
+  /** A worker that has just died may have the port for a moment still. */
+  async #openAgain(host: string, port: number): Promise<RtpPort | undefined> {
+    const untilMs = this.#clock.nowMs() + FORMER_PORT_WAIT_MS;
+    for (;;) {
+      const socket = await this.#openPort(host, port).catch(() => undefined);
+      if (socket !== undefined || this.#clock.nowMs() >= untilMs) return socket;
+      await new Promise((resolve) => setTimeout(resolve, FORMER_PORT_TRY_MS));
+    }
   }
 
   #keep(call: string, socket: RtpPort): Endpoint {
