@@ -153,11 +153,14 @@ export class CallRunner {
   }
 
   #perform(effect: CallEffect): void {
-    const { signalling, routing, clock } = this.#world;
+    const { signalling, routing, clock, store } = this.#world;
     const call = this.#state.basics.id;
     switch (effect.kind) {
       case "answer":
-        return signalling.answer(call, effect.sdp);
+        // Once the caller believes in the call, the next process must know of it, if only as one that is about to be answered.
+        return store.committed(call, () => {
+          if (this.#world.held()) signalling.answer(call, effect.sdp);
+        });
       case "reject":
         return signalling.reject(call, effect.status, effect.code, effect.retryAfterSeconds);
       case "invite":

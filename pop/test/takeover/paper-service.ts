@@ -86,6 +86,8 @@ class PaperSignalling extends MemorySipSignalling {
   readonly #dialogs: PaperDialogsOf;
   readonly #claimed = new Map<CallId, readonly LegId[]>();
   readonly #known = new Set<CallId>();
+  /** By this process. */
+  readonly #placed = new Set<LegId>();
   #told: SignallingHost | undefined;
 
   constructor(dialogs: PaperDialogsOf) {
@@ -107,9 +109,14 @@ class PaperSignalling extends MemorySipSignalling {
         continue;
       }
       for (const [leg, is] of [...legs]) {
+        if (this.#placed.has(leg)) continue;
         if (!claimed.includes(leg)) this.#dialogs.end(call, leg, is === "ringing" ? "CANCEL" : "BYE");
         else if (is === "answered") this.#told?.signalled(call, { kind: "leg-answered", leg, sdp: SDP_OF_PHONE });
-        else if (is === "gone") this.#told?.signalled(call, { kind: "leg-hung-up", leg, reason: "BYE" });
+        else if (is === "gone") {
+          // Whichever it was waiting for: the other one is no news.
+          this.#told?.signalled(call, { kind: "leg-hung-up", leg, reason: "BYE" });
+          this.#told?.signalled(call, { kind: "leg-failed", leg, status: 0, detail: "gone" });
+        }
       }
       if (caller === "gone") this.#told?.signalled(call, { kind: "caller-hung-up", reason: "BYE" });
     }
@@ -138,6 +145,7 @@ class PaperSignalling extends MemorySipSignalling {
     const { legs } = this.#dialogs.of(call);
     if (legs.has(leg)) return;
     legs.set(leg, "ringing");
+    this.#placed.add(leg);
     this.#dialogs.said(`INVITE ${leg.slice(call.length)}`, () => legs.delete(leg));
     super.invite(call, leg, request);
   }
@@ -171,7 +179,7 @@ class PaperSignalling extends MemorySipSignalling {
   #endAll(call: CallId): void {
     const { legs } = this.#dialogs.of(call);
     for (const leg of legs.keys()) this.#dialogs.end(call, leg, "BYE");
-    this.#dialogs.end(call, "caller", "BYE");
+    this.#dialogs.end(call, "caller", this.#dialogs.of(call).caller === "inviting" ? "503" : "BYE");
   }
 }
 
@@ -230,13 +238,14 @@ export class PaperService {
   /** @param host dies as well, and with it what sip-server was asked for in this moment */
   kill({ host = false } = {}): void {
     this.now.alive = false;
+    this.now.store.away();
     if (host) this.dialogs.loseLast();
   }
 
   /** @param workerDied the media worker as well, as when a host dies: its twin starts with the endpoints that are in the checkpoints */
   async takeOver({ workerDied = true, diedMsAgo = 0 } = {}): Promise<Restored> {
     const former = this.now;
-    former.alive = false;
+    this.kill();
     const next = this.#spawn(former, workerDied);
     const restored = await next.calls.restore();
     void next.signalling.start(next.calls);
