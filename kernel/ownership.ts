@@ -19,6 +19,7 @@ export class LeasedOwnership implements Ownership {
   readonly epoch: number;
   readonly #nowMs: () => InstantMs;
   #untilMs: InstantMs;
+  #ended = false;
 
   /** @param nowMs the clock that `untilMs` is counted by: for processes of one machine, its monotonic one */
   constructor(epoch: number, untilMs: InstantMs, nowMs: () => InstantMs) {
@@ -36,8 +37,14 @@ export class LeasedOwnership implements Ownership {
     return this.#untilMs - this.#nowMs();
   }
 
+  /** Another is known to have it: over, for good. */
+  end(): void {
+    this.#untilMs = Number.NEGATIVE_INFINITY;
+    this.#ended = true;
+  }
+
   /** Never shortens: a renewal that was overtaken changes nothing. */
   extend(untilMs: InstantMs): void {
-    if (untilMs > this.#untilMs) this.#untilMs = untilMs;
+    if (untilMs > this.#untilMs && !this.#ended) this.#untilMs = untilMs;
   }
 }

@@ -50,7 +50,7 @@ Exit: 0 everything runs and is ready · 1 something is not · 69 the region is n
     const hosts = await Promise.all(state.hosts.map((host) => hostStatus(client, host)));
     const controlPlane = await controlPlaneStatus(client, text(invocation, "tenant"));
     const healthy =
-      state.processes.every((one) => one.state === "ready") &&
+      state.processes.every((one) => one.state === "ready" || one.state === "spare") &&
       hosts.every(({ ready }) => ready) &&
       (state.restUrl === undefined || controlPlane !== undefined);
 

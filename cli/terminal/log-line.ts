@@ -108,7 +108,7 @@ function fromRtpengine(process: string, line: string, atUnixMs: number): LogEntr
 }
 
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
-const isEngine = (process: string) => /(^|\/)(etcd|redis|rtpengine)$/.test(process);
+const isEngine = (process: string) => /(^|\/)(etcd|redis|rtpengine)(@|$)/.test(process);
 
 /** The engines narrate; of them only what somebody should look at is for the terminal. All of it is in the files. */
 export const isForTerminal = (entry: LogEntry, from: LogLevel): boolean =>

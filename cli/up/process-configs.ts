@@ -2,9 +2,8 @@
 // A process validates its own; what it would refuse shows up in `topology.test.ts`, which parses them by its schema.
 
 import { join } from "node:path";
-import { rtpengineSpawn } from "../../pop/adapters/rtpengine/spawn-arguments.ts";
 import type { Pop, PopHost, Region } from "../../regions/schema/region.ts";
-import type { RegionPaths } from "./region-paths.ts";
+import { keeperTokenFileOf, type RegionPaths } from "./region-paths.ts";
 
 /** On the local target calls that are up get this long to end by themselves when a POP is stopped. */
 export const LOCAL_DRAIN_MS = 5_000;
@@ -21,6 +20,9 @@ export interface HostConfigPlace {
   readonly root: string;
   readonly socket: string;
   readonly promptsDir: string;
+  /** Where it serves its twin's service: the last good snapshot of the host's own. */
+  readonly snapshotFallbackFile?: string;
+  readonly redis: boolean;
   /** The machine has ::1. */
   readonly ipv6: boolean;
 }
@@ -37,6 +39,7 @@ appendfsync everysec
 save ""
 maxmemory 512mb
 maxmemory-policy noeviction
+databases 64
 notify-keyspace-events KEA
 `;
 
@@ -103,17 +106,74 @@ export const sipServerConfig = ({ region, host, paths, ipv6 }: HostConfigPlace):
   };
 };
 
-export const rtpengineArguments = ({ region, host, root, ipv6 }: HostConfigPlace): readonly string[] => {
+/** Two of its own for each host's service, 0 being everybody's: `databases` of redis.conf is larger than all of them. */
+const relayDatabases = (region: Region, host: PopHost): readonly [number, number] => {
+  const at = region.pops.flatMap(({ hosts }) => hosts).findIndex(({ id }) => id === host.id);
+  return [2 * at + 1, 2 * at + 2];
+};
+
+export const relayConfig = ({ region, host, root, paths, redis, ipv6 }: HostConfigPlace): object => {
   const { rtpengineControl, dtmf, relayRtpFirst, relayRtpLast } = region.local.hostPorts;
   const address = host.localAddress;
-  return rtpengineSpawn({
+  return {
     mediaHost: address,
     ...(ipv6 ? { mediaHostV6: "::1" } : {}),
     ng: { host: address, port: rtpengineControl },
     dtmfLog: { host: address, port: dtmf },
     rtpPorts: { first: relayRtpFirst, last: relayRtpLast },
     recordingFolder: join(root, "recordings"),
-  }).args;
+    ...(redis
+      ? {
+          redis: {
+            ...redisAt(region, paths),
+            databases: relayDatabases(region, host),
+            configFile: join(root, "rtpengine.conf"),
+          },
+        }
+      : {}),
+  };
+};
+
+/** What a keeper's certificate says it is called. */
+export const keeperNames = (host: PopHost): readonly string[] => [`DNS:${host.id}`, `IP:${host.managementAddress}`];
+
+export interface KeeperPlace {
+  readonly region: Region;
+  readonly host: PopHost;
+  /** Undefined: it does not run. */
+  readonly twin: PopHost | undefined;
+  readonly paths: RegionPaths;
+  /** DATA/eu/fra-01-a */
+  readonly root: string;
+  readonly etcd: boolean;
+  readonly redis: boolean;
+  readonly programs: object;
+  readonly services: readonly object[];
+}
+
+export const keeperConfig = ({ region, host, twin, paths, root, ...rest }: KeeperPlace): object => {
+  const { keeperHeartbeat, keeperHttp } = region.local.hostPorts;
+  const at = { host: host.managementAddress };
+  const pair = (kind: "crt" | "key") => join(paths.pki, "keepers", `${host.id}.${kind}`);
+  const { controlPlaneAddress, controlPlanePorts } = region.local;
+  return {
+    hostId: host.id,
+    ...(twin === undefined ? {} : { twin: { hostId: twin.id, host: twin.managementAddress, port: keeperHeartbeat } }),
+    heartbeat: {
+      ...at,
+      port: keeperHeartbeat,
+      certFile: pair("crt"),
+      keyFile: pair("key"),
+      caFile: join(paths.pki, "ca.crt"),
+    },
+    http: { ...at, port: keeperHttp, tokenFile: keeperTokenFileOf(paths, host.id) },
+    ...(rest.etcd ? { etcd: { endpoints: [`http://${controlPlaneAddress}:${controlPlanePorts.etcdClient}`] } } : {}),
+    ...(rest.redis ? { redis: redisAt(region, paths) } : {}),
+    dataDir: join(root, "keeper"),
+    programs: rest.programs,
+    services: rest.services,
+    limits: { stopMs: LOCAL_DRAIN_MS + 3_000 },
+  };
 };
 
 export const mediaWorkerConfig = ({ region, host, socket }: HostConfigPlace): object => {
@@ -163,6 +223,7 @@ export const popConfig = (place: HostConfigPlace): object => {
       certDir: certFolder(root),
     },
     dataDir: join(root, "data"),
+    ...(place.snapshotFallbackFile === undefined ? {} : { snapshotFallbackFile: place.snapshotFallbackFile }),
     http: { host: address, port: ports.popHttp },
     // Ctrl-C at a terminal: somebody is waiting.
     limits: { drainMs: LOCAL_DRAIN_MS },

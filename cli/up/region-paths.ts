@@ -27,4 +27,8 @@ export function regionPaths(dataDir: string, region: string): RegionPaths {
   };
 }
 
+/** What operators show to a host's keeper. */
+export const keeperTokenFileOf = (paths: RegionPaths, hostId: string): string =>
+  join(paths.secrets, `${hostId}-keeper`);
+
 export const secretFileOf = (paths: RegionPaths, hostId: string): string => join(paths.secrets, `${hostId}-sip`);

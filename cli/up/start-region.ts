@@ -4,18 +4,23 @@
 import { accessSync, constants, mkdirSync, rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { developmentSipCertificate } from "../../control-plane/adapters/pki/development-ca.ts";
+import {
+  developmentKeeperCertificate,
+  developmentSipCertificate,
+} from "../../control-plane/adapters/pki/development-ca.ts";
 import { silentLog } from "../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
-import { type AlreadyRunning, takeLock } from "../../kernel/shell/lock.ts";
+import { type AlreadyRunning, isAlive, takeLock } from "../../kernel/shell/lock.ts";
 import { Supervised } from "../../kernel/shell/supervised.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { type CatalogueInvalid, showCatalogueMistakes } from "../../regions/schema/catalogue.ts";
 import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
 import { type LogEntry, parseLogLine } from "../terminal/log-line.ts";
+import { askKeeper, type KeeperAt, type KeeperProcess, type KeeperStatus, KeeperWatch } from "./keeper-watch.ts";
+import { PassedLogs } from "./passed-lines.ts";
 import { type Occupied, occupied, showOccupied } from "./ports.ts";
-import { ipv6SipPort, sipNames } from "./process-configs.ts";
-import { regionPaths, secretFileOf } from "./region-paths.ts";
+import { ipv6SipPort, keeperNames, sipNames } from "./process-configs.ts";
+import { keeperTokenFileOf, regionPaths, secretFileOf } from "./region-paths.ts";
 import { secretIn } from "./secrets.ts";
 import { type UpState, writeUpState } from "./state-file.ts";
 import { chosenHosts, type ProcessKind, planTopology, SOCKET_NAME } from "./topology.ts";
@@ -69,6 +74,9 @@ export interface HostAddresses {
   /** UDP and TCP on ::1, where the machine has it. */
   readonly sipV6Port?: number;
   readonly popUrl: string;
+  /** Of the host itself, wherever its service is served. */
+  readonly keeperUrl: string;
+  readonly keeperTokenFile: string;
 }
 
 export interface RegionAddresses {
@@ -82,8 +90,18 @@ export interface RegionAddresses {
 export interface RunningRegion {
   readonly region: string;
   readonly addresses: RegionAddresses;
+  /** Ours and the keepers': "redis", "fra-01-a/keeper", "fra-01-a/pop", "fra-01-b/pop@fra-01-a" after a takeover, "fra-01-a/spare-pop". */
   processes(): UpState["processes"];
   pid(name: string): number | undefined;
+  /** What a host's keeper says of itself; undefined while it does not answer. */
+  host(hostId: string): KeeperStatus | undefined;
+  /** Resolves when this holds for what a host's keeper says; rejects after so long. */
+  untilHost(hostId: string, what: string, holds: (status: KeeperStatus) => boolean, timeoutMs: number): Promise<void>;
+  /**
+   * To the keeper of a host and all of its processes, at once: SIGKILL is its death (its keeper is not started again before
+   * `start("HOST/keeper")`), SIGSTOP and SIGCONT a pause.
+   */
+  signalHost(hostId: string, signal: "SIGKILL" | "SIGSTOP" | "SIGCONT"): Promise<void>;
   /** A fault. The process is started again as after any death, unless `stayDown`. Resolves when it is gone. */
   kill(name: string, signal: NodeJS.Signals, options?: { readonly stayDown?: boolean }): Promise<void>;
   /** Starts one that is down and waits until it is ready. @fails up.process-failed, up.not-ready */
@@ -137,7 +155,10 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   if (!lock.ok) return lock;
 
   secretIn(paths.adminTokenFile);
-  for (const { host } of hosts) secretIn(secretFileOf(paths, host.id));
+  for (const { host } of hosts) {
+    secretIn(secretFileOf(paths, host.id));
+    secretIn(keeperTokenFileOf(paths, host.id));
+  }
   const servedHosts = [...catalogue.value.values()]
     .filter((other) => other !== region && controlPlaneRegionOf(other) === id)
     .flatMap((other) => other.pops.flatMap((pop) => pop.hosts.map((host) => host.id)));
@@ -154,9 +175,14 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     secrets: { redisPassword: secretIn(paths.redisPasswordFile) },
   });
 
-  const missing = [...new Set(["setpriv", "openssl", ...plans.map(({ command }) => command)])].filter(
-    (name) => !onPath(name),
-  );
+  const missing = [
+    ...new Set([
+      "setpriv",
+      "openssl",
+      ...(hosts.length > 0 ? ["rtpengine"] : []),
+      ...plans.map(({ command }) => command),
+    ]),
+  ].filter((name) => !onPath(name));
   const taken = missing.length > 0 ? [] : await occupied(plans.flatMap(({ listens }) => listens));
   if (missing.length > 0 || taken.length > 0) {
     lock.value.release();
@@ -168,8 +194,10 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   }
 
   // Before anything starts: a SIP server wants its certificate at once, and the control plane takes the CA it finds.
-  for (const { host } of hosts)
+  for (const { host } of hosts) {
     await developmentSipCertificate({ dir: paths.pki, hostId: host.id, names: sipNames(region, host) }, silentLog);
+    await developmentKeeperCertificate({ dir: paths.pki, hostId: host.id, names: keeperNames(host) }, silentLog);
+  }
 
   const { local } = region;
   const addresses: RegionAddresses = {
@@ -184,6 +212,8 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       sipWssPort: local.hostPorts.sipWss,
       ...(hasIpv6() ? { sipV6Port: ipv6SipPort(region, host) } : {}),
       popUrl: `http://${host.localAddress}:${local.hostPorts.popHttp}`,
+      keeperUrl: `http://${host.managementAddress}:${local.hostPorts.keeperHttp}`,
+      keeperTokenFile: keeperTokenFileOf(paths, host.id),
     })),
     dataDir: paths.root,
     logs: paths.logs,
@@ -193,8 +223,15 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   const tell = (level: LogEntry["level"], event: string, fields: LogEntry["fields"]) =>
     options.onLog?.({ process: "up", atUnixMs: Date.now(), level, event, fields });
   let closed = false;
+  const passed = new PassedLogs(paths.logs);
+  const shown = (process: string, line: string) => options.onLog?.(parseLogLine(process, line, Date.now()));
   const observer = {
-    line: (process: string, line: string) => options.onLog?.(parseLogLine(process, line, Date.now())),
+    line: shown,
+    passed: (from: string, line: string) => {
+      if (closed) return;
+      passed.write(from, line);
+      shown(from, line);
+    },
     changed: (process: Supervised, event: string, fields: Readonly<Record<string, unknown>>) => {
       if (closed) return;
       const level = LEVEL_OF[event] ?? "debug";
@@ -203,8 +240,15 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     },
   };
   const running = plans.map((plan) => new Supervised(plan, paths.logs, observer));
+  const keepers = new Map<string, KeeperWatch>();
+  const keptProcesses = (): KeeperProcess[] => [...keepers.values()].flatMap(({ status }) => status?.processes ?? []);
   const processes = (): UpState["processes"] =>
-    running.map(({ name, state, pid, restarts }) => ({ name, state, ...(pid === undefined ? {} : { pid }), restarts }));
+    [...running, ...keptProcesses()].map(({ name, state, pid, restarts }) => ({
+      name,
+      state,
+      ...(pid === undefined ? {} : { pid }),
+      restarts,
+    }));
   const save = () =>
     writeUpState(paths.stateFile, {
       version: 1,
@@ -213,10 +257,12 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       startedAtUnixMs,
       ...(options.controlPlane === false ? {} : { restUrl: addresses.restUrl }),
       adminTokenFile: addresses.adminTokenFile,
-      hosts: addresses.hosts.map(({ hostId, popId, popUrl, address, sipPort }) => ({
+      hosts: addresses.hosts.map(({ hostId, popId, popUrl, address, sipPort, keeperUrl, keeperTokenFile }) => ({
         hostId,
         popId,
         popUrl,
+        keeperUrl,
+        keeperTokenFile,
         sip: `${address}:${sipPort}`,
       })),
       logs: paths.logs,
@@ -227,9 +273,13 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   const ofStage = (stage: number) => running.filter((_, at) => plans[at]?.stage === stage);
   let stopping: Promise<void> | undefined;
   const stopAll = async () => {
+    // Hosts first: what they still have to tell, the control plane is there to hear.
+    await Promise.all(running.filter(({ name }) => hostOfKeeper(name) !== undefined).map((one) => one.stop()));
     for (const stage of stages.toReversed()) await Promise.all(ofStage(stage).map((one) => one.stop()));
     closed = true;
+    for (const watch of keepers.values()) watch.close();
     for (const one of running) one.close();
+    passed.close();
     rmSync(paths.stateFile, { force: true });
     lock.value.release();
   };
@@ -238,8 +288,38 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     return stopping;
   };
 
+  /** A process of a keeper that ends before it was ever ready is why its keeper will not be: no need to wait for that. */
+  const failedChild = (host: string): KeeperProcess | undefined =>
+    keepers
+      .get(host)
+      ?.status?.processes.find(
+        ({ state, lastEnd, restarts }) => state !== "ready" && lastEnd !== undefined && restarts <= 1,
+      );
+
   const startOne = async (one: Supervised): Promise<Outcome<void, UpFailure>> => {
-    const ended = await one.start();
+    const host = hostOfKeeper(one.name);
+    let ended: Awaited<ReturnType<Supervised["start"]>>;
+    if (host === undefined) ended = await one.start();
+    else {
+      watchKeeper(host);
+      const broken = new AbortController();
+      const failed = untilFailed(host, broken.signal);
+      const first = await Promise.race([one.start(), failed]);
+      broken.abort();
+      if (typeof first === "object" && "process" in first) {
+        await one.stop();
+        const { lastEnd } = first;
+        return fail({
+          code: "up.process-failed",
+          process: first.name,
+          exitCode: lastEnd?.exitCode ?? null,
+          signal: lastEnd?.signal ?? null,
+          lastLines: lastEnd?.lastLines ?? [],
+          log: passed.pathOf(first.name),
+        });
+      }
+      ended = first;
+    }
     if (ended === undefined) return succeed(undefined);
     return fail(
       ended === "not-ready"
@@ -253,6 +333,20 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
             log: one.logPath,
           },
     );
+  };
+
+  const watchKeeper = (host: string) => {
+    const at = addresses.hosts.find(({ hostId }) => hostId === host);
+    if (at === undefined || keepers.has(host)) return;
+    keepers.set(host, new KeeperWatch(at.keeperUrl, () => (closed ? undefined : save())));
+  };
+  const untilFailed = async (host: string, signal: AbortSignal): Promise<KeeperProcess> => {
+    for (;;) {
+      const failed = failedChild(host);
+      if (failed !== undefined) return failed;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      if (signal.aborted) return new Promise(() => {});
+    }
   };
 
   const interrupted = () => options.signal?.aborted === true;
@@ -271,25 +365,120 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     return fail({ code: "up.interrupted" });
   }
 
-  const named = (name: string): Supervised => {
-    const found = running.find((one) => one.name === name);
+  const find = (name: string): Supervised | KeptProcess => {
+    const found = running.find((one) => one.name === name) ?? keptOf(name, keepers, addresses.hosts);
     if (found === undefined)
-      throw new Error(`no process ${name}: there are ${running.map((one) => one.name).join(", ")}`);
+      throw new Error(
+        `no process ${name}: there are ${processes()
+          .map((one) => one.name)
+          .join(", ")}`,
+      );
+    return found;
+  };
+  const keeperOf = (hostId: string): Supervised => {
+    const found = running.find(({ name }) => name === `${hostId}/keeper`);
+    if (found === undefined) throw new Error(`no host ${hostId} runs`);
     return found;
   };
   return succeed({
     region: id,
     addresses,
     processes,
-    pid: (name) => named(name).pid,
-    kill: (name, signal, how) => named(name).kill(signal, how),
-    start: (name) => startOne(named(name)),
-    stopProcess: (name) => named(name).stop(),
+    pid: (name) => find(name).pid,
+    host: (hostId) => keepers.get(hostId)?.status,
+    untilHost: async (hostId, what, holds, timeoutMs) =>
+      keepers.get(hostId)?.until((status) => status !== undefined && holds(status), what, timeoutMs),
+    signalHost: async (hostId, signal) => {
+      const keeper = keeperOf(hostId);
+      const pids = (keepers.get(hostId)?.status?.processes ?? []).flatMap(({ pid }) => pid ?? []);
+      await keeper.kill(signal, { stayDown: true });
+      if (signal === "SIGKILL") return untilGone(pids); // they go with it
+      for (const pid of pids) signalTo(pid, signal);
+    },
+    kill: (name, signal, how) => find(name).kill(signal, how),
+    start: async (name) => {
+      const one = find(name);
+      return one instanceof Supervised ? startOne(one) : one.start();
+    },
+    stopProcess: (name) => find(name).stop(),
     stop,
     killAll: () => {
       for (const one of running) one.killNow();
     },
   });
+}
+
+const hostOfKeeper = (name: string): string | undefined => /^(.+)\/keeper$/.exec(name)?.[1];
+
+/** A process that a keeper keeps, for those who disturb it. */
+interface KeptProcess {
+  readonly pid: number | undefined;
+  kill(signal: NodeJS.Signals, how?: { readonly stayDown?: boolean }): Promise<void>;
+  start(): Promise<Outcome<void, UpFailure>>;
+  stop(): Promise<void>;
+}
+
+const KEPT_NAME = /^([^/]+)\/([a-z-]+)(?:@(.+))?$/;
+const KEPT_MS_MAX = 30_000;
+
+function keptOf(
+  name: string,
+  keepers: ReadonlyMap<string, KeeperWatch>,
+  hosts: readonly HostAddresses[],
+): KeptProcess | undefined {
+  const [, host = "", process = "", service = host] = KEPT_NAME.exec(name) ?? [];
+  const watch = keepers.get(host);
+  const addresses = hosts.find(({ hostId }) => hostId === host);
+  const shown = (): KeeperProcess | undefined => watch?.status?.processes.find((one) => one.name === name);
+  if (watch === undefined || addresses === undefined || shown() === undefined) return undefined;
+  const at: KeeperAt = { url: addresses.keeperUrl, tokenFile: addresses.keeperTokenFile };
+  const ask = async (verb: "hold" | "release", body: object): Promise<void> => {
+    const answer = await askKeeper(at, `/processes/${service}/${process}/${verb}`, body);
+    if (answer.status !== 200) throw new Error(`${name}: ${verb}: HTTP ${answer.status} ${answer.body.code ?? ""}`);
+  };
+  const gone = async (pid: number | undefined) => {
+    if (pid === undefined) return;
+    await untilGone([pid]);
+    await watch.until(() => shown()?.pid !== pid, `${name} without ${pid}`, KEPT_MS_MAX);
+  };
+  return {
+    get pid() {
+      return shown()?.pid;
+    },
+    async kill(signal, { stayDown = false } = {}) {
+      const pid = shown()?.pid;
+      if (pid === undefined) return;
+      if (stayDown) await ask("hold", { signal: "SIGKILL" });
+      signalTo(signal === "SIGKILL" ? -pid : pid, signal);
+      if (signal !== "SIGSTOP" && signal !== "SIGCONT") await gone(pid);
+    },
+    async start() {
+      await ask("release", {});
+      try {
+        await watch.until(() => shown()?.state === "ready", `${name} ready`, KEPT_MS_MAX);
+        return succeed(undefined);
+      } catch {
+        return fail({ code: "up.not-ready", process: name, withinMs: KEPT_MS_MAX, log: name });
+      }
+    },
+    async stop() {
+      const pid = shown()?.pid;
+      await ask("hold", { signal: "SIGTERM" });
+      await gone(pid);
+    },
+  };
+}
+
+function signalTo(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+async function untilGone(pids: readonly number[]): Promise<void> {
+  while (pids.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 const hasIpv6 = (): boolean =>

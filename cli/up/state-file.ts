@@ -13,12 +13,21 @@ const UpStateSchema = z.object({
   /** Undefined when the control plane was left out. */
   restUrl: z.string().optional(),
   adminTokenFile: z.string(),
-  hosts: z.array(z.object({ hostId: z.string(), popId: z.string(), popUrl: z.string(), sip: z.string() })),
+  hosts: z.array(
+    z.object({
+      hostId: z.string(),
+      popId: z.string(),
+      popUrl: z.string(),
+      sip: z.string(),
+      keeperUrl: z.string(),
+      keeperTokenFile: z.string(),
+    }),
+  ),
   logs: z.string(),
   processes: z.array(
     z.object({
       name: z.string(),
-      state: z.enum(["starting", "ready", "waiting", "stopped", "given-up"]),
+      state: z.enum(["starting", "ready", "waiting", "stopped", "given-up", "spare"]),
       pid: z.int().optional(),
       restarts: z.int(),
     }),

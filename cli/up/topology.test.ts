@@ -4,11 +4,12 @@ import type { z } from "zod";
 import { controlPlaneConfigSchema } from "../../control-plane/config/control-plane-config.ts";
 import { parseConfig, showMistakes } from "../../kernel/config.ts";
 import { PopConfig } from "../../pop/config/pop-config.ts";
+import { KeeperConfig } from "../../pop/keeper/config/keeper-config.ts";
 import { mediaWorkerConfig } from "../../pop/media-worker/config/media-worker-config.ts";
 import { SipServerConfigSchema } from "../../pop/sip-server/config/sip-server-config.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
-import { type ProcessKind, planTopology, type TopologyOptions } from "./topology.ts";
+import { type ProcessPlan, planTopology, type TopologyOptions } from "./topology.ts";
 
 const catalogue = readCatalogue();
 assert.ok(catalogue.ok);
@@ -30,29 +31,52 @@ const options = (more: Partial<TopologyOptions> = {}): TopologyOptions => ({
 });
 const names = (more: Partial<TopologyOptions> = {}) => planTopology(options(more)).map(({ name }) => name);
 
-test("first what needs nothing of ours, then the control plane, then the POPs", () => {
+/** What the processes of a host are started with, as its keeper is told. */
+const keeperConfigOf = (plan: ProcessPlan | undefined) => KeeperConfig.parse(JSON.parse(plan?.files[0]?.text ?? "{}"));
+const keepers = (more: Partial<TopologyOptions> = {}) =>
+  planTopology(options(more)).filter(({ kind }) => kind === "keeper");
+
+test("first what needs nothing of ours, then the control plane and the hosts", () => {
   assert.deepEqual(
     planTopology(options()).map(({ name, stage }) => `${stage} ${name}`),
-    [
-      "0 etcd",
-      "0 redis",
-      "0 fra-01-a/sip-server",
-      "0 fra-01-a/rtpengine",
-      "0 fra-01-a/media-worker",
-      "0 fra-01-b/sip-server",
-      "0 fra-01-b/rtpengine",
-      "0 fra-01-b/media-worker",
-      "1 control-plane",
-      "2 fra-01-a/pop",
-      "2 fra-01-b/pop",
-    ],
+    ["0 etcd", "0 redis", "1 control-plane", "1 fra-01-a/keeper", "1 fra-01-b/keeper"],
   );
 });
 
 test("one host, no control plane, no Redis: each can be left out", () => {
-  const four = ["fra-01-b/sip-server", "fra-01-b/rtpengine", "fra-01-b/media-worker", "fra-01-b/pop"];
-  assert.deepEqual(names({ hosts: ["fra-01-b"], controlPlane: false, redis: false }), four);
-  assert.deepEqual(names({ hosts: ["fra-01-b"], controlPlane: false }), ["redis", ...four]);
+  assert.deepEqual(names({ hosts: ["fra-01-b"], controlPlane: false, redis: false }), ["fra-01-b/keeper"]);
+  assert.deepEqual(names({ hosts: ["fra-01-b"], controlPlane: false }), ["redis", "fra-01-b/keeper"]);
+  const [alone] = keepers({ hosts: ["fra-01-b"], controlPlane: false, redis: false }).map(keeperConfigOf);
+  assert.deepEqual(
+    [alone?.twin, alone?.etcd, alone?.redis, alone?.services.length],
+    [undefined, undefined, undefined, 1],
+  );
+});
+
+test("a keeper can serve its twin's service: at the same address and ports, under the same name, in a folder of its own", () => {
+  const [a, b] = keepers().map(keeperConfigOf);
+  assert.ok(a !== undefined && b !== undefined);
+  const [home, guest] = [a.services[0], b.services[1]];
+  assert.ok(home !== undefined && guest !== undefined);
+  assert.equal(a.twin?.hostId, "fra-01-b");
+  assert.equal(guest.service, "fra-01-a");
+  assert.deepEqual(guest.sipServer, home.sipServer);
+  assert.deepEqual([guest.pop.hostId, guest.pop.sip, guest.pop.http], [home.pop.hostId, home.pop.sip, home.pop.http]);
+  assert.notEqual(guest.pop.dataDir, home.pop.dataDir);
+  assert.equal(guest.pop.snapshotFallbackFile, "/data/eu/fra-01-b/data/snapshot.json");
+  assert.deepEqual(guest.relay.redis?.databases, home.relay.redis?.databases);
+});
+
+test("every host's relay has two databases of its own, and Redis has that many", () => {
+  const conf = planTopology(options()).find(({ kind }) => kind === "redis")?.files[0]?.text ?? "";
+  const allowed = Number(/^databases (\d+)$/m.exec(conf)?.[1]);
+  for (const one of catalogue.value.values()) {
+    const hosts = one.pops.flatMap((pop) => pop.hosts.map(({ id }) => id));
+    const plans = keepers({ region: one, controlPlaneRegion: one, hosts }).map(keeperConfigOf);
+    const own = plans.flatMap(({ services }) => services[0]?.relay.redis?.databases ?? []);
+    assert.equal(new Set([0, ...own]).size, 2 * hosts.length + 1);
+    assert.ok(own.every((number) => number < allowed));
+  }
 });
 
 test("a region without a control plane of its own links to the one that serves it", () => {
@@ -61,10 +85,10 @@ test("a region without a control plane of its own links to the one that serves i
     plans.filter(({ name }) => name === "etcd" || name === "control-plane"),
     [],
   );
-  const pop = plans.find(({ kind }) => kind === "pop");
-  const config = JSON.parse(pop?.files[0]?.text ?? "{}");
-  assert.equal(config.controlPlane.host, "127.10.2.1");
-  assert.equal(pop?.links[2]?.target, "/data/us/pki/hosts/gru-01-a.key");
+  const keeper = plans.find(({ kind }) => kind === "keeper");
+  const [home] = keeperConfigOf(keeper).services;
+  assert.equal(PopConfig.parse(home?.pop).controlPlane.host, "127.10.2.1");
+  assert.equal(keeper?.links[2]?.target, "/data/us/pki/hosts/gru-01-a.key");
 });
 
 test("no two processes of any two regions ask for the same address and port", () => {
@@ -85,26 +109,28 @@ test("a caller may have the last word on a configuration", () => {
   const plans = planTopology(
     options({ configure: ({ kind }, config) => (kind === "pop" ? { ...config, callsConcurrentMax: 1 } : config) }),
   );
-  const limits = plans.map(({ files }) => (files[0] === undefined ? 0 : files[0].text.includes("callsConcurrentMax")));
-  assert.equal(limits.filter(Boolean).length, 2);
+  const limits = plans.map(({ files }) => files[0]?.text.match(/"callsConcurrentMax"/g)?.length ?? 0);
+  assert.deepEqual(limits, [0, 0, 0, 2, 2], "of each host's own service, and of its twin's");
 });
-
-const SCHEMAS: Partial<Record<ProcessKind, z.ZodType>> = {
-  "control-plane": controlPlaneConfigSchema,
-  "sip-server": SipServerConfigSchema,
-  "media-worker": mediaWorkerConfig,
-  pop: PopConfig,
-};
 
 test("every process of every region takes the configuration it is given", () => {
   for (const one of catalogue.value.values()) {
     const hosts = one.pops.flatMap((pop) => pop.hosts.map(({ id }) => id));
     const serving = region(controlPlaneRegionOf(one));
-    for (const { name, kind, files } of planTopology(options({ region: one, controlPlaneRegion: serving, hosts }))) {
-      const schema = SCHEMAS[kind];
-      if (schema === undefined) continue;
-      const parsed = parseConfig(schema, JSON.parse(files[0]?.text ?? "{}"));
+    const takes = (name: string, schema: z.ZodType, config: unknown) => {
+      const parsed = parseConfig(schema, config);
       assert.ok(parsed.ok, `${one.region} ${name}: ${parsed.ok ? "" : showMistakes(parsed.failure.mistakes)}`);
+    };
+    for (const plan of planTopology(options({ region: one, controlPlaneRegion: serving, hosts }))) {
+      const config = () => JSON.parse(plan.files[0]?.text ?? "{}");
+      if (plan.kind === "control-plane") takes(plan.name, controlPlaneConfigSchema, config());
+      if (plan.kind !== "keeper") continue;
+      takes(plan.name, KeeperConfig, config());
+      for (const { service, sipServer, mediaWorker, pop } of keeperConfigOf(plan).services) {
+        takes(`${plan.name} ${service} sip-server`, SipServerConfigSchema, sipServer);
+        takes(`${plan.name} ${service} media-worker`, mediaWorkerConfig, mediaWorker);
+        takes(`${plan.name} ${service} pop`, PopConfig, pop);
+      }
     }
   }
 });

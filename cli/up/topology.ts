@@ -4,15 +4,18 @@
 import { join } from "node:path";
 import type { SupervisedPlan } from "../../kernel/shell/supervised.ts";
 import { controlPlaneRegionOf, type Pop, type PopHost, type Region } from "../../regions/schema/region.ts";
+import { passedLine } from "./passed-lines.ts";
 import {
   certificateLinks,
   controlPlaneConfig,
+  type HostConfigPlace,
   ipv6SipPort,
+  keeperConfig,
   LOCAL_DRAIN_MS,
   mediaWorkerConfig,
   popConfig,
   redisConfig,
-  rtpengineArguments,
+  relayConfig,
   sipServerConfig,
 } from "./process-configs.ts";
 import { type RegionPaths, regionPaths } from "./region-paths.ts";
@@ -31,7 +34,15 @@ export interface Listen {
   readonly what: string;
 }
 
-export type ProcessKind = "etcd" | "redis" | "control-plane" | "sip-server" | "rtpengine" | "media-worker" | "pop";
+export type ProcessKind =
+  | "etcd"
+  | "redis"
+  | "control-plane"
+  | "sip-server"
+  | "rtpengine"
+  | "media-worker"
+  | "pop"
+  | "keeper";
 
 export interface ProcessPlan extends SupervisedPlan {
   readonly kind: ProcessKind;
@@ -93,7 +104,9 @@ export function planTopology(options: TopologyOptions): ProcessPlan[] {
     ...(options.controlPlane !== false && ownControlPlane ? [etcdPlan(region, paths)] : []),
     ...(options.redis !== false ? [redisPlan(region, paths, options.secrets.redisPassword)] : []),
     ...(options.controlPlane !== false && ownControlPlane ? [controlPlanePlan(options, paths)] : []),
-    ...hosts.flatMap((place) => hostPlans(options, paths, place)),
+    ...hosts.map((place) =>
+      hostPlan(options, paths, place, hosts.find(({ host }) => host.id === place.host.twin)?.host),
+    ),
   ].sort((a, b) => a.stage - b.stage);
 }
 
@@ -163,20 +176,22 @@ function redisPlan(region: Region, paths: RegionPaths, password: string): Proces
   };
 }
 
-/** What all of our own processes have in common. */
+const FOLDER = {
+  "control-plane": "control-plane",
+  "sip-server": "pop/sip-server",
+  "media-worker": "pop/media-worker",
+  pop: "pop",
+  keeper: "pop/keeper",
+} as const;
+
+/** What our own processes that we start ourselves have in common. */
 function ours(
   options: TopologyOptions,
   paths: RegionPaths,
-  kind: "control-plane" | "sip-server" | "media-worker" | "pop",
+  kind: "control-plane" | "keeper",
   hostId: string | undefined,
   config: object,
-): Pick<ProcessPlan, "name" | "kind" | "command" | "args" | "env" | "files" | "links"> {
-  const folder = {
-    "control-plane": "control-plane",
-    "sip-server": "pop/sip-server",
-    "media-worker": "pop/media-worker",
-    pop: "pop",
-  };
+): Pick<ProcessPlan, "name" | "kind" | "command" | "args" | "env" | "files"> {
   const name = hostId === undefined ? kind : `${hostId}/${kind}`;
   const file = join(paths.root, "config", `${hostId === undefined ? kind : `${hostId}-${kind}`}.json`);
   const final = options.configure?.({ name, kind }, config) ?? config;
@@ -184,14 +199,8 @@ function ours(
     name,
     kind,
     command: options.node,
-    args: [
-      ...(kind === "sip-server" ? SIP_SERVER_NODE_FLAGS : []),
-      join(options.checkout, folder[kind], "main.ts"),
-      "--config",
-      file,
-    ],
+    args: [join(options.checkout, FOLDER[kind], "main.ts"), "--config", file],
     env: {},
-    links: [],
     files: [{ path: file, text: `${JSON.stringify(final, null, 2)}\n` }],
   };
 }
@@ -202,6 +211,7 @@ function controlPlanePlan(options: TopologyOptions, paths: RegionPaths): Process
   const { link, rest } = region.local.controlPlanePorts;
   return {
     ...ours(options, paths, "control-plane", undefined, controlPlaneConfig(region, paths, options.servedHosts)),
+    links: [],
     folders: [paths.pki],
     listens: [
       { transport: "tcp", host, port: link, what: "POP link" },
@@ -214,86 +224,121 @@ function controlPlanePlan(options: TopologyOptions, paths: RegionPaths): Process
   };
 }
 
-function hostPlans(options: TopologyOptions, paths: RegionPaths, { pop, host }: HostPlace): ProcessPlan[] {
-  const { region } = options;
+/** One keeper a host: it starts the rest, its own service's four processes and, when its twin is gone, that one's. */
+function hostPlan(
+  options: TopologyOptions,
+  paths: RegionPaths,
+  place: HostPlace,
+  twin: PopHost | undefined,
+): ProcessPlan {
+  const { region, checkout } = options;
+  const { host } = place;
+  const root = join(paths.root, host.id);
   const address = host.localAddress;
   const ports = region.local.hostPorts;
-  const root = join(paths.root, host.id);
-  const serving = regionPaths(options.dataDir, options.controlPlaneRegion.region);
-  const socket = join(root, SOCKET_NAME);
-  const place = {
+  const ipv6 = options.ipv6 !== false;
+  const v6 = { host: "::1", port: ipv6SipPort(region, host), what: "SIP" };
+  const program = (kind: "sip-server" | "media-worker" | "pop", nodeFlags: readonly string[] = []) => ({
+    main: join(checkout, FOLDER[kind], "main.ts"),
+    nodeFlags,
+  });
+  const served = [host, ...(twin === undefined ? [] : [twin])].map((one) => servicePlace(options, paths, place, one));
+  const config = keeperConfig({
     region,
+    host,
+    twin,
+    paths,
+    root,
+    etcd: options.controlPlane !== false && controlPlaneRegionOf(region) === region.region,
+    redis: options.redis !== false,
+    programs: {
+      "sip-server": program("sip-server", SIP_SERVER_NODE_FLAGS),
+      "media-worker": program("media-worker"),
+      pop: program("pop"),
+    },
+    services: served.map((one) => serviceConfig(options, host, one)),
+  });
+  const url = `http://${host.managementAddress}:${ports.keeperHttp}`;
+  return {
+    ...ours(options, paths, "keeper", host.id, config),
+    links: served.flatMap(certificateLinks),
+    folders: [
+      join(root, "keeper"),
+      ...served.flatMap((one) => [
+        one.root,
+        join(one.root, "recordings"),
+        join(one.root, "data"),
+        join(one.root, "prompts"),
+      ]),
+    ],
+    listens: [
+      { transport: "udp", host: address, port: ports.sip, what: "SIP" },
+      { transport: "tcp", host: address, port: ports.sip, what: "SIP" },
+      { transport: "tcp", host: address, port: ports.sipTls, what: "SIP over TLS" },
+      { transport: "tcp", host: address, port: ports.sipWss, what: "SIP over secure WebSocket" },
+      ...(ipv6
+        ? [
+            { transport: "udp" as const, ...v6 },
+            { transport: "tcp" as const, ...v6 },
+          ]
+        : []),
+      { transport: "tcp", host: address, port: ports.sipAdmin, what: "drachtio protocol" },
+      { transport: "tcp", host: address, port: ports.sipHttp, what: "sip-server health" },
+      { transport: "udp", host: address, port: ports.rtpengineControl, what: "rtpengine control" },
+      { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },
+      { transport: "udp", host: address, port: ports.dtmf, what: "DTMF events" },
+      { transport: "tcp", host: host.managementAddress, port: ports.keeperHeartbeat, what: "heartbeat" },
+      { transport: "tcp", host: host.managementAddress, port: ports.keeperHttp, what: "keeper" },
+    ],
+    ready: { kind: "keeper", url, popUrl: `http://${address}:${ports.popHttp}/readyz` },
+    passes: passedLine,
+    readyWithinMs: 45_000,
+    stopWithinMs: LOCAL_DRAIN_MS + 7_000,
+    stage: 1,
+  };
+}
+
+/** Where a service's processes find what is theirs on this host: its home's folder, or one below for the twin's. */
+function servicePlace(
+  options: TopologyOptions,
+  paths: RegionPaths,
+  { pop, host }: HostPlace,
+  service: PopHost,
+): HostConfigPlace {
+  const home = join(paths.root, host.id);
+  const root = service.id === host.id ? home : join(home, service.id);
+  return {
+    region: options.region,
     controlPlaneRegion: options.controlPlaneRegion,
     pop,
-    host,
+    host: service,
     paths,
-    serving,
+    serving: regionPaths(options.dataDir, options.controlPlaneRegion.region),
     root,
-    socket,
+    socket: join(root, SOCKET_NAME),
     promptsDir: options.promptsDir,
     ipv6: options.ipv6 !== false,
+    redis: options.redis !== false,
+    ...(service.id === host.id ? {} : { snapshotFallbackFile: join(home, "data", "snapshot.json") }),
   };
-  const v6 = { host: "::1", port: ipv6SipPort(region, host), what: "SIP" };
-  const http = (port: number, path: string) => ({ kind: "http" as const, url: `http://${address}:${port}${path}` });
-  return [
-    {
-      ...ours(options, paths, "sip-server", host.id, sipServerConfig(place)),
-      folders: [root],
-      listens: [
-        { transport: "udp", host: address, port: ports.sip, what: "SIP" },
-        { transport: "tcp", host: address, port: ports.sip, what: "SIP" },
-        { transport: "tcp", host: address, port: ports.sipTls, what: "SIP over TLS" },
-        { transport: "tcp", host: address, port: ports.sipWss, what: "SIP over secure WebSocket" },
-        ...(place.ipv6
-          ? [
-              { transport: "udp" as const, ...v6 },
-              { transport: "tcp" as const, ...v6 },
-            ]
-          : []),
-        { transport: "tcp", host: address, port: ports.sipAdmin, what: "drachtio protocol" },
-        { transport: "tcp", host: address, port: ports.sipHttp, what: "sip-server health" },
-      ],
-      ready: http(ports.sipHttp, "/healthz"),
-      readyWithinMs: 20_000,
-      stopWithinMs: 6_000,
-      stage: 0,
-    },
-    {
-      name: `${host.id}/rtpengine`,
-      kind: "rtpengine",
-      command: "rtpengine",
-      args: rtpengineArguments(place),
-      env: {},
-      files: [],
-      links: [],
-      folders: [root, join(root, "recordings")],
-      listens: [{ transport: "udp", host: address, port: ports.rtpengineControl, what: "rtpengine control" }],
-      ready: { kind: "rtpengine", host: address, port: ports.rtpengineControl },
-      readyWithinMs: 20_000,
-      stopWithinMs: 4_000,
-      stage: 0,
-    },
-    {
-      ...ours(options, paths, "media-worker", host.id, mediaWorkerConfig(place)),
-      folders: [root],
-      listens: [],
-      ready: { kind: "unix-socket", path: socket },
-      readyWithinMs: 20_000,
-      stopWithinMs: 4_000,
-      stage: 0,
-    },
-    {
-      ...ours(options, paths, "pop", host.id, popConfig(place)),
-      links: certificateLinks(place),
-      folders: [root, join(root, "data"), join(root, "prompts")],
-      listens: [
-        { transport: "tcp", host: address, port: ports.popHttp, what: "POP health" },
-        { transport: "udp", host: address, port: ports.dtmf, what: "DTMF events" },
-      ],
-      ready: { kind: "pop", url: `http://${address}:${ports.popHttp}/readyz` },
-      readyWithinMs: 30_000,
-      stopWithinMs: LOCAL_DRAIN_MS + 5_000,
-      stage: 2,
-    },
-  ];
 }
+
+function serviceConfig(options: TopologyOptions, host: PopHost, place: HostConfigPlace): object {
+  const { localAddress: address, id: service } = place.host;
+  const last = (kind: ProcessKind, config: object) =>
+    options.configure?.({ name: processName(host.id, kind, service), kind }, config) ?? config;
+  return {
+    service,
+    address,
+    sipServer: last("sip-server", sipServerConfig(place)),
+    mediaWorker: last("media-worker", mediaWorkerConfig(place)),
+    mediaWorkerSocket: place.socket,
+    pop: last("pop", popConfig(place)),
+    popUrl: `http://${address}:${options.region.local.hostPorts.popHttp}`,
+    relay: last("rtpengine", relayConfig(place)),
+  };
+}
+
+/** "fra-01-a/pop"; where a host serves its twin's service "fra-01-a/pop@fra-01-b". */
+export const processName = (host: string, kind: string, service: string): string =>
+  `${host}/${kind}${service === host ? "" : `@${service}`}`;

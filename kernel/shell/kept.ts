@@ -25,4 +25,6 @@ export type KeptSays =
   | { readonly kind: "serving" }
   /** Only a turning event loop says so. */
   | { readonly kind: "pong"; readonly n: number }
-  | { readonly kind: "ready-to-go" };
+  | { readonly kind: "ready-to-go" }
+  /** The store refuses its writes: a newer owner writes. Said on the way out. */
+  | { readonly kind: "superseded"; readonly by: number };

@@ -8,18 +8,22 @@ import { connect, type Socket } from "node:net";
 export type Probe =
   | { readonly kind: "http"; readonly url: string }
   | { readonly kind: "pop"; readonly url: string }
+  /** Its home service is served, here or by its twin. */
+  | { readonly kind: "keeper"; readonly url: string; readonly popUrl: string }
   | { readonly kind: "redis"; readonly host: string; readonly port: number; readonly passwordFile: string }
   | { readonly kind: "rtpengine"; readonly host: string; readonly port: number }
   | { readonly kind: "unix-socket"; readonly path: string };
 
 const TRY_MS_MAX = 1_000;
 
-export function probe(what: Probe): Promise<boolean> {
+export async function probe(what: Probe): Promise<boolean> {
   switch (what.kind) {
     case "http":
       return httpOk(what.url);
     case "pop":
       return popServes(what.url);
+    case "keeper":
+      return (await keeperServes(what.url)) && popServes(what.popUrl);
     case "redis":
       return redisPong(what.host, what.port, what.passwordFile);
     case "rtpengine":
@@ -33,6 +37,19 @@ const httpOk = async (url: string): Promise<boolean> => {
   const answer = await httpGet(url);
   return answer !== undefined && answer.status < 300;
 };
+
+async function keeperServes(url: string): Promise<boolean> {
+  try {
+    const { host, services } = JSON.parse((await httpGet(`${url}/status`))?.body ?? "{}") as {
+      host: string;
+      services: { role: string; owner?: string; complete: boolean }[];
+    };
+    const [home] = services;
+    return home?.complete === true || (home?.role === "standby" && home.owner !== undefined && home.owner !== host);
+  } catch {
+    return false;
+  }
+}
 
 /** Parts that a new region does not have before its first tenant, or that an operator has taken away. */
 const NOT_OURS_TO_WAIT_FOR = ["snapshot", "serving"];

@@ -51,6 +51,9 @@ export interface ProcessPlan<Schema extends z.ZodType> {
   start(config: z.output<Schema>, log: Log, ownership: Ownership, beginning: Beginning): Promise<RunningProcess>;
 }
 
+/** The last word to the keeper must not hold up the end. */
+const LAST_WORD_MS = 50;
+
 const START_AGAIN_EVERY_MS = 10;
 const START_AGAIN_MS_MAX = 2_000;
 
@@ -105,7 +108,10 @@ class Ending {
 
   readonly superseded = (by: number): void => {
     this.#log.warn("process.superseded", { by });
-    process.exit(EXIT.superseded);
+    const leave = () => process.exit(EXIT.superseded);
+    if (process.connected !== true) return leave();
+    setTimeout(leave, LAST_WORD_MS);
+    process.send?.({ kind: "superseded", by } satisfies KeptSays, undefined, undefined, leave);
   };
 }
 
@@ -122,7 +128,10 @@ function keptProcess<Schema extends z.ZodType>(plan: ProcessPlan<Schema>, log: L
     lease = ownership;
     watchLease(ownership, log);
     const beginning: Beginning = {
-      superseded: ending.superseded,
+      superseded: (by) => {
+        ownership.end(); // silent from here on
+        ending.superseded(by);
+      },
       ...(formerDiedAtUnixMs === undefined ? {} : { formerDiedAtUnixMs }),
     };
     const start = () => plan.start(parsed, log, ownership, beginning);

@@ -24,6 +24,8 @@ export interface SupervisedPlan {
   readonly readyWithinMs: number;
   /** SIGTERM, then this long, then SIGKILL. */
   readonly stopWithinMs: number;
+  /** Of a line that is another's and only passes through: whose. It is not filed here. */
+  readonly passes?: (line: string) => { readonly from: string; readonly line: string } | undefined;
 }
 
 export type ProcessState = "starting" | "ready" | "waiting" | "stopped" | "given-up";
@@ -37,6 +39,7 @@ export interface Death {
 
 export interface Observer {
   line(process: string, line: string): void;
+  passed?(from: string, line: string): void;
   changed(process: Supervised, event: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
@@ -163,6 +166,8 @@ export class Supervised {
   }
 
   #heard(line: string): void {
+    const passed = this.plan.passes?.(line);
+    if (passed !== undefined) return this.#observer.passed?.(passed.from, passed.line);
     this.#log.write(line);
     this.#lastLines.push(line);
     if (this.#lastLines.length > LAST_LINES_KEPT) this.#lastLines.shift();

@@ -171,7 +171,10 @@ function addresses(region: Region): AddressAt[] {
       at === 0 && localAddress === own ? [] : [{ path: `controlPlane.etcd.${at}.localAddress`, address: localAddress }],
     ),
     ...region.pops.flatMap(({ hosts }, at) =>
-      hosts.map(({ localAddress }, host) => ({ path: `pops.${at}.hosts.${host}.localAddress`, address: localAddress })),
+      hosts.flatMap(({ localAddress, managementAddress }, host) => [
+        { path: `pops.${at}.hosts.${host}.localAddress`, address: localAddress },
+        { path: `pops.${at}.hosts.${host}.managementAddress`, address: managementAddress },
+      ]),
     ),
   ];
 }

@@ -24,6 +24,8 @@ const hostPorts = z
     rtpengineControl: port.default(22_222), // NG protocol, UDP
     dtmf: port.default(22_223), // pop listens, rtpengine sends, UDP
     popHttp: port.default(8_081),
+    keeperHeartbeat: port.default(7_400), // on the management address, TCP, mutual TLS
+    keeperHttp: port.default(7_401), // on the management address
     relayRtpFirst: port.default(30_000),
     relayRtpLast: port.default(39_999),
     workerRtpFirst: port.default(20_000),
@@ -57,7 +59,15 @@ const ownControlPlane = z.strictObject({
 
 const servedBy = z.strictObject({ servedBy: regionId });
 
-const popHost = z.strictObject({ id: popHostId, zone, twin: popHostId, localAddress: loopback });
+const popHost = z.strictObject({
+  id: popHostId,
+  zone,
+  twin: popHostId,
+  /** Of the service whose home it is: carriers and agents reach it there, whichever of the twins serves it. */
+  localAddress: loopback,
+  /** The host's own: it never moves. Its keeper is reached there. */
+  managementAddress: loopback,
+});
 
 const pop = z.strictObject({
   id: popId,

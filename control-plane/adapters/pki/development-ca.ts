@@ -41,13 +41,22 @@ export interface SipCertificateWish {
  * to callers, and to servers that it calls.
  * @throws when openssl is missing or fails
  */
-export async function developmentSipCertificate(
+export const developmentSipCertificate = (wish: SipCertificateWish, log: Log): Promise<PkiFiles> =>
+  bothWays("sip", wish, log);
+
+/** The same below keepers/: what the keepers of a pair of hosts show each other. @throws when openssl is missing or fails */
+export const developmentKeeperCertificate = (wish: SipCertificateWish, log: Log): Promise<PkiFiles> =>
+  bothWays("keepers", wish, log);
+
+/** For one that both connects and is connected to. */
+async function bothWays(
+  folder: "sip" | "keepers",
   { dir, hostId, names }: SipCertificateWish,
   log: Log,
 ): Promise<PkiFiles> {
-  await mkdir(join(dir, "sip"), { recursive: true, mode: 0o700 });
+  await mkdir(join(dir, folder), { recursive: true, mode: 0o700 });
   const ca = await developmentCa(dir, log);
-  const host = { cert: join(dir, "sip", `${hostId}.crt`), key: join(dir, "sip", `${hostId}.key`) };
+  const host = { cert: join(dir, folder, `${hostId}.crt`), key: join(dir, folder, `${hostId}.key`) };
   const written = (certificate: X509Certificate) =>
     names.every((name) =>
       name.startsWith("IP:")
@@ -57,7 +66,7 @@ export async function developmentSipCertificate(
   if (!(await isGood(host, ca, written))) {
     const uses = "extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature";
     await issue(host, hostId, ca, `subjectAltName=${names.join(",")}\n${uses}`);
-    log.info("pki.sip-made", { hostId });
+    log.info("pki.host-made", { hostId, folder });
   }
   return { caFile: ca.cert, certFile: host.cert, keyFile: host.key };
 }

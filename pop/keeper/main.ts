@@ -1,0 +1,180 @@
+// The keeper of a host: starts, watches and ends its processes, and decides with its twin which services it serves.
+// Wires, starts, stops. No logic.
+
+import { randomUUID } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { asId, type PopHostId } from "../../kernel/ids.ts";
+import type { Log } from "../../kernel/log.ts";
+import { monotonicMs } from "../../kernel/shell/monotonic.ts";
+import { type RunningProcess, runProcess } from "../../kernel/shell/process.ts";
+import { readSecretFile } from "../../kernel/shell/secret-file.ts";
+import { fenceRelayState } from "../adapters/rtpengine/relay-fence.ts";
+import { rtpengineSpawn } from "../adapters/rtpengine/spawn-arguments.ts";
+import { absentFence, absentOwnerStore, absentTwin } from "./adapters/absent/absent.ts";
+import { readMemory, writeMemory } from "./adapters/disk/keeper-memory.ts";
+import { openKeeperHttp } from "./adapters/http/keeper-http.ts";
+import { PopIntake } from "./adapters/http/pop-intake.ts";
+import { ForwardedLines } from "./adapters/processes/forwarded-lines.ts";
+import { HostProcesses, shownName } from "./adapters/processes/host-processes.ts";
+import { RedisFence } from "./adapters/redis-fence/redis-fence.ts";
+import { Drain } from "./app/drain.ts";
+import { Keeper } from "./app/keeper.ts";
+import { keeperMetrics } from "./app/keeper-metrics.ts";
+import { readiness } from "./app/readiness.ts";
+import { KeeperConfig, type ServiceConfig } from "./config/keeper-config.ts";
+import { KEEPER_TIMING, type KeeperSettings } from "./core/keeper-machine.ts";
+
+/** At the start of a keeper: a service without its state is worse than one that starts a moment later. */
+const REDIS_WAIT_MS = 1_000;
+
+async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
+  const host = asId<"pop-host">(config.hostId);
+  const { redis } = config;
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const memoryFile = join(config.dataDir, "keeper.json");
+  const twinId = undefined;
+
+  const lines = new ForwardedLines(process.stdout);
+  const processes = new HostProcesses(
+    {
+      host,
+      node: process.execPath,
+      programs: config.programs,
+      services: config.services.map(servicePlan),
+      spares: config.spares,
+      ...config.limits,
+      logLevel: "info",
+    },
+    log,
+    lines.forward,
+  );
+  const owners = absentOwnerStore;
+  const redisFence =
+    redis === undefined
+      ? undefined
+      : new RedisFence({ ...redis, databases: databasesOf(config.services), fence: fenceRelayState });
+  const fence = redisFence ?? absentFence;
+
+  const settings: KeeperSettings = {
+    host,
+    twin: twinId,
+    processes: ["rtpengine", "sip-server", "media-worker", "pop"],
+    timing: KEEPER_TIMING,
+  };
+  let finished = () => {};
+  const over = new Promise<void>((resolve) => {
+    finished = resolve;
+  });
+  let alarm: NodeJS.Timeout | undefined;
+  const keeper = new Keeper(settings, readMemory(memoryFile), randomUUID(), {
+    owners,
+    twin: absentTwin,
+    addresses: { take: async () => ({ ok: true, value: undefined }) },
+    fence,
+    processes,
+    log,
+    nowMs: monotonicMs,
+    unixMs: Date.now,
+    wakeAt: (atMs, wake) => {
+      clearTimeout(alarm);
+      alarm = setTimeout(wake, Math.max(0, atMs - monotonicMs()));
+    },
+    persist: (memory) => writeMemory(memoryFile, memory),
+    finished: () => finished(),
+  });
+  const intake = new PopIntake(new Map(config.services.map(({ service, popUrl }) => [idOf(service), popUrl])));
+  const drain = new Drain(keeper, intake, log);
+  const status = () => {
+    const { processes: shown, ...rest } = keeper.status();
+    const named = shown.map((one) => ({ name: shownName(host, one.process, one.service), ...one }));
+    return { ...rest, draining: drain.on, processes: named };
+  };
+  const known = (service: string, name: string) => processes.knows(idOf(service), name);
+
+  const http = await openKeeperHttp(
+    { host: config.http.host, port: config.http.port, token: readSecretFile("http.tokenFile", config.http.tokenFile) },
+    {
+      status,
+      ready: () => readiness(keeper.status()),
+      metrics: () => keeperMetrics(keeper.status(), drain.on),
+      onChange: (changed) => {
+        const [one, two] = [keeper.onChange(changed), drain.onChange(changed)];
+        return () => [one, two].map((forget) => forget());
+      },
+      handOver: (service) => keeper.handOver(idOf(service)),
+      returnHome: () => keeper.returnHome(),
+      drain: (on) => drain.set(on),
+      hold: (service, name, signal) => {
+        const found = known(service, name);
+        if (found.ok) processes.hold(idOf(service), found.value, signal);
+        return found.ok ? { ok: true, value: undefined } : found;
+      },
+      release: (service, name) => {
+        const found = known(service, name);
+        if (found.ok) processes.release(idOf(service), found.value);
+        return found.ok ? { ok: true, value: undefined } : found;
+      },
+    },
+  );
+
+  await redisFence?.ready(REDIS_WAIT_MS);
+  await keeper.start();
+  return {
+    async stop() {
+      keeper.stop();
+      await over;
+      clearTimeout(alarm);
+      drain.close();
+      await http.close();
+      await processes.end();
+      await keeper.close();
+    },
+  };
+}
+
+const idOf = (service: string): PopHostId => asId<"pop-host">(service);
+
+function servicePlan(service: ServiceConfig) {
+  const { redis, command, ...relay } = service.relay;
+  return {
+    service: idOf(service.service),
+    configs: { "sip-server": service.sipServer, "media-worker": service.mediaWorker, pop: service.pop },
+    mediaWorkerSocket: service.mediaWorkerSocket,
+    relay: {
+      ng: relay.ng,
+      spawn: (database: number | undefined) => ({
+        command,
+        ...rtpengineSpawn({
+          ...withoutUndefined(relay),
+          ...(redis === undefined || database === undefined
+            ? {}
+            : {
+                redis: {
+                  host: redis.host,
+                  port: redis.port,
+                  database,
+                  configFile: redis.configFile,
+                  ...(redis.passwordFile === undefined
+                    ? {}
+                    : { password: readFileSync(redis.passwordFile, "utf8").trim() }),
+                },
+              }),
+        }),
+      }),
+    },
+  };
+}
+
+const databasesOf = (services: readonly ServiceConfig[]): ReadonlyMap<PopHostId, readonly [number, number]> =>
+  new Map(
+    services.flatMap(({ service, relay }) =>
+      relay.redis === undefined ? [] : [[idOf(service), relay.redis.databases]],
+    ),
+  );
+
+function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined)) as never;
+}
+
+await runProcess({ name: "keeper", schema: KeeperConfig, start });
