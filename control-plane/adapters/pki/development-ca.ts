@@ -13,12 +13,14 @@ const run = promisify(execFile);
 const CA_DAYS = 3_650;
 const LEAF_DAYS = 365;
 const RENEW_BEFORE_MS = 30 * 86_400_000;
+/** RFC 5280 §4.2.1.12. */
+const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 
 export interface PkiWish {
   readonly dir: string;
   /** Address or name by which POP hosts reach this server. */
   readonly serverHost: string;
-  /** One client certificate each; its common name. */
+  /** One certificate each, for client and server; its common name. */
   readonly hostIds: readonly string[];
 }
 
@@ -107,8 +109,11 @@ export async function developmentPki({ dir, serverHost, hostIds }: PkiWish, log:
   }
   for (const hostId of hostIds) {
     const host = { cert: join(dir, "hosts", `${hostId}.crt`), key: join(dir, "hosts", `${hostId}.key`) };
-    if (await isGood(host, ca, ({ subject }) => subject.split("\n").includes(`CN=${hostId}`))) continue;
-    await issue(host, hostId, ca, "extendedKeyUsage=clientAuth\nkeyUsage=critical,digitalSignature");
+    const fits = ({ subject, keyUsage }: X509Certificate) =>
+      subject.split("\n").includes(`CN=${hostId}`) && keyUsage.includes(SERVER_AUTH);
+    if (await isGood(host, ca, fits)) continue;
+    // A host is a client of the region, and both to its twin
+    await issue(host, hostId, ca, "extendedKeyUsage=serverAuth,clientAuth\nkeyUsage=critical,digitalSignature");
     log.info("pki.host-made", { hostId });
   }
   return { caFile: ca.cert, certFile: server.cert, keyFile: server.key };
