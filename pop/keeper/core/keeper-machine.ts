@@ -78,6 +78,7 @@ export function initialKeeper(settings: KeeperSettings, { atMs, boot, memory }: 
       everConnected: false,
       refusedAtMs: undefined,
       unreachable: undefined,
+      hurryUntilMs: undefined,
       incoming: undefined,
       clearOfPast: false,
       wantsHome: false,

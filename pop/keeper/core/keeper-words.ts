@@ -29,6 +29,9 @@ export interface KeeperTiming {
   /** A connection without an answer for so long is closed and made anew. */
   readonly deafMs: number;
   readonly reconnectEveryMs: number;
+  /** Instead, for `hurryMs` after a connection has closed: a process that dies closes its connections before its listener. */
+  readonly hurryEveryMs: number;
+  readonly hurryMs: number;
   readonly renewEveryMs: number;
   /** How often the owner record is read where it is not renewed: a watch can end without a word. */
   readonly pollEveryMs: number;
@@ -64,6 +67,8 @@ export const KEEPER_TIMING: KeeperTiming = {
   silentMs: 500,
   deafMs: 1_000,
   reconnectEveryMs: 100,
+  hurryEveryMs: 5,
+  hurryMs: 100,
   renewEveryMs: 300,
   pollEveryMs: 500,
   callWithinMs: 1_000,
@@ -347,6 +352,8 @@ export interface TwinView {
   readonly refusedAtMs: InstantMs | undefined;
   /** The last failure to reach it that is not a refusal, until it is reached. */
   readonly unreachable: TwinUnreachable | undefined;
+  /** Its connection has closed a moment ago: the connect that proves a death is tried again at once. */
+  readonly hurryUntilMs: InstantMs | undefined;
   /** The connection its beats come by. While that is open its keeper lives, whatever is refused. */
   readonly incoming: number | undefined;
   /** It cannot hold anything that it began before we listened. */

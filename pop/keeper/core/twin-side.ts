@@ -1,6 +1,6 @@
 // The twin: the connection to it, what it says, what we promise it, and what its silence or refusal proves.
 
-import type { TwinUnreachable } from "./keeper-words.ts";
+import type { LinkState, TwinUnreachable } from "./keeper-words.ts";
 import type { Role } from "./owner-record.ts";
 import { hasLease, lengthen, openUnrecorded, stanceOf } from "./tenure.ts";
 import type { Answer, Beat, Grant, HostSays, Stance } from "./twin-talk.ts";
@@ -26,7 +26,9 @@ export function connected(work: Work, link: number): void {
 }
 
 export function closed(work: Work, link: number): void {
-  if (isLink(work, link)) work.twin = { ...work.twin, link: { name: "closed", connectAtMs: work.now } };
+  if (!isLink(work, link)) return;
+  const hurryUntilMs = work.now + work.settings.timing.hurryMs;
+  work.twin = { ...work.twin, link: { name: "closed", connectAtMs: work.now }, hurryUntilMs };
 }
 
 export function unreachable(work: Work, link: number, because: TwinUnreachable): void {
@@ -35,8 +37,11 @@ export function unreachable(work: Work, link: number, because: TwinUnreachable):
   work.twin = { ...work.twin, link: later(work), refusedAtMs: undefined, unreachable: because };
 }
 
-const later = (work: Work) =>
-  ({ name: "closed", connectAtMs: work.now + work.settings.timing.reconnectEveryMs }) as const;
+function later(work: Work): LinkState {
+  const { reconnectEveryMs, hurryEveryMs } = work.settings.timing;
+  const hurries = work.twin.hurryUntilMs !== undefined && work.now < work.twin.hurryUntilMs;
+  return { name: "closed", connectAtMs: work.now + (hurries ? hurryEveryMs : reconnectEveryMs) };
+}
 
 /**
  * Its keeper does not run, so nothing runs there, and what it begins later it begins after it has heard us or waited a
@@ -52,7 +57,7 @@ export function refused(work: Work, link: number): void {
   }
   work.twin = {
     ...work.twin,
-    link: later(work),
+    link: { name: "closed", connectAtMs: work.now + work.settings.timing.reconnectEveryMs },
     refusedAtMs: now.sinceMs,
     unreachable: undefined,
     clearOfPast: true,

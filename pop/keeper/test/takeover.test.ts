@@ -295,6 +295,29 @@ describe("on purpose", () => {
     }
   });
 
+  test("given to a twin that never took it: that host, when it starts, waits for what may have begun without it", () => {
+    for (let startsAfterMs = 0; startsAfterMs < 2_000; startsAfterMs += 100) {
+      // Given a service that was given to B, which could not take it and died; A took it back while etcd was away
+      const pair = pairAtWork();
+      pair.partition("b>etcd");
+      pair.tell(pair.a, { kind: "hand-over", id: "op-1", service: A });
+      pair.runFor(500);
+      assert.equal(pair.record(A)?.host, B);
+      pair.etcdUp = false;
+      pair.runFor(500);
+      pair.kill(pair.b);
+      until(pair, () => pair.serves(pair.a, A), 3_000);
+      // When B starts with etcd, and without A
+      pair.partition("a>b", "b>a", "a>etcd");
+      pair.cut.delete("b>etcd");
+      pair.etcdUp = true;
+      pair.runFor(startsAfterMs);
+      pair.start(pair.b);
+      // Then it takes it once A's lease has run out, not before (the pair proves it at every step)
+      until(pair, () => pair.serves(pair.b, A), 3_000);
+    }
+  });
+
   test("stop: goodbye is said, nobody takes over, also not a twin that starts later", () => {
     const pair = pairAtWork();
     pair.tell(pair.a, { kind: "stop" });
