@@ -137,6 +137,20 @@ export const relayConfig = ({ region, host, root, paths, redis, ipv6 }: HostConf
 /** What a keeper's certificate says it is called. */
 export const keeperNames = (host: PopHost): readonly string[] => [`DNS:${host.id}`, `IP:${host.managementAddress}`];
 
+/** Where its keeper looks for it. */
+export const keeperCertificateLinks = (
+  { pki }: RegionPaths,
+  host: PopHost,
+  root: string,
+): { path: string; target: string }[] => {
+  const folder = join(root, "keeper", "certificates");
+  return [
+    { path: join(folder, "ca.pem"), target: join(pki, "ca.crt") },
+    { path: join(folder, "cert.pem"), target: join(pki, "keepers", `${host.id}.crt`) },
+    { path: join(folder, "key.pem"), target: join(pki, "keepers", `${host.id}.key`) },
+  ];
+};
+
 export interface KeeperPlace {
   readonly region: Region;
   readonly host: PopHost;
@@ -154,18 +168,11 @@ export interface KeeperPlace {
 export const keeperConfig = ({ region, host, twin, paths, root, ...rest }: KeeperPlace): object => {
   const { keeperHeartbeat, keeperHttp } = region.local.hostPorts;
   const at = { host: host.managementAddress };
-  const pair = (kind: "crt" | "key") => join(paths.pki, "keepers", `${host.id}.${kind}`);
   const { controlPlaneAddress, controlPlanePorts } = region.local;
   return {
     hostId: host.id,
     ...(twin === undefined ? {} : { twin: { hostId: twin.id, host: twin.managementAddress, port: keeperHeartbeat } }),
-    heartbeat: {
-      ...at,
-      port: keeperHeartbeat,
-      certFile: pair("crt"),
-      keyFile: pair("key"),
-      caFile: join(paths.pki, "ca.crt"),
-    },
+    heartbeat: { ...at, port: keeperHeartbeat, certDir: join(root, "keeper", "certificates") },
     http: { ...at, port: keeperHttp, tokenFile: keeperTokenFileOf(paths, host.id) },
     ...(rest.etcd ? { etcd: { endpoints: [`http://${controlPlaneAddress}:${controlPlanePorts.etcdClient}`] } } : {}),
     ...(rest.redis ? { redis: redisAt(region, paths) } : {}),

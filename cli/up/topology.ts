@@ -10,6 +10,7 @@ import {
   controlPlaneConfig,
   type HostConfigPlace,
   ipv6SipPort,
+  keeperCertificateLinks,
   keeperConfig,
   LOCAL_DRAIN_MS,
   mediaWorkerConfig,
@@ -261,7 +262,7 @@ function hostPlan(
   const url = `http://${host.managementAddress}:${ports.keeperHttp}`;
   return {
     ...ours(options, paths, "keeper", host.id, config),
-    links: served.flatMap(certificateLinks),
+    links: [...served.flatMap(certificateLinks), ...keeperCertificateLinks(paths, host, root)],
     folders: [
       join(root, "keeper"),
       ...served.flatMap((one) => [

@@ -13,11 +13,13 @@ import { fenceRelayState } from "../adapters/rtpengine/relay-fence.ts";
 import { rtpengineSpawn } from "../adapters/rtpengine/spawn-arguments.ts";
 import { absentFence, absentOwnerStore, absentTwin } from "./adapters/absent/absent.ts";
 import { readMemory, writeMemory } from "./adapters/disk/keeper-memory.ts";
+import { EtcdOwnerStore } from "./adapters/etcd/owner-store.ts";
 import { openKeeperHttp } from "./adapters/http/keeper-http.ts";
 import { PopIntake } from "./adapters/http/pop-intake.ts";
 import { ForwardedLines } from "./adapters/processes/forwarded-lines.ts";
 import { HostProcesses, shownName } from "./adapters/processes/host-processes.ts";
 import { RedisFence } from "./adapters/redis-fence/redis-fence.ts";
+import { TlsTwinLink } from "./adapters/twin-link/twin-link.ts";
 import { Drain } from "./app/drain.ts";
 import { Keeper } from "./app/keeper.ts";
 import { keeperMetrics } from "./app/keeper-metrics.ts";
@@ -30,10 +32,10 @@ const REDIS_WAIT_MS = 1_000;
 
 async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
   const host = asId<"pop-host">(config.hostId);
-  const { redis } = config;
+  const { twin: twinConfig, redis, etcd, heartbeat } = config;
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const memoryFile = join(config.dataDir, "keeper.json");
-  const twinId = undefined;
+  const twinId = twinConfig === undefined ? undefined : idOf(twinConfig.hostId);
 
   const lines = new ForwardedLines(process.stdout);
   const processes = new HostProcesses(
@@ -49,7 +51,7 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
     log,
     lines.forward,
   );
-  const owners = absentOwnerStore;
+  const owners = etcd === undefined ? absentOwnerStore : new EtcdOwnerStore(etcd);
   const redisFence =
     redis === undefined
       ? undefined
@@ -69,7 +71,16 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
   let alarm: NodeJS.Timeout | undefined;
   const keeper = new Keeper(settings, readMemory(memoryFile), randomUUID(), {
     owners,
-    twin: absentTwin,
+    twin:
+      twinConfig === undefined
+        ? absentTwin
+        : new TlsTwinLink({
+            twin: idOf(twinConfig.hostId),
+            listen: heartbeat,
+            peer: twinConfig,
+            certDir: heartbeat.certDir,
+            log,
+          }),
     addresses: { take: async () => ({ ok: true, value: undefined }) },
     fence,
     processes,

@@ -68,8 +68,8 @@ export const KeeperConfig = z
     hostId,
     /** Absent: nobody ever takes over, and etcd is not asked. */
     twin: z.strictObject({ hostId, host, port }).optional(),
-    /** On the host's own address, which never moves. */
-    heartbeat: z.strictObject({ host, port, certFile: z.string(), keyFile: z.string(), caFile: z.string() }),
+    /** On the host's own address, which never moves. The folder has ca.pem, cert.pem and key.pem; the name in it is the host's. */
+    heartbeat: z.strictObject({ host, port, certDir: z.string() }),
     http: z.strictObject({ host, port, tokenFile: z.string() }),
     etcd: z.strictObject({ endpoints: z.array(z.url()).min(1) }).optional(),
     redis: z.strictObject({ host, port, passwordFile: z.string().optional() }).optional(),
