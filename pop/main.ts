@@ -23,6 +23,7 @@ import { RtpengineMediaRelay } from "./adapters/rtpengine/media-relay.ts";
 import { PopMetrics } from "./adapters/telemetry/pop-metrics.ts";
 import { type CallCount, Calls } from "./app/calls.ts";
 import { PartHealth } from "./app/part-health.ts";
+import { PromptWarming } from "./app/prompt-warming.ts";
 import { tenantPrompts } from "./app/tenant-prompts.ts";
 import { RedisCheckpointStore } from "./checkpoint/adapters/redis/checkpoint-store.ts";
 import { PopConfig } from "./config/pop-config.ts";
@@ -73,6 +74,8 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
     log,
   );
 
+  const promptsOf = (tenant: string) => tenantPrompts(tenant, prompts);
+  const warming = new PromptWarming(promptsOf, systemAlarm, log);
   const calls = new Calls(
     {
       regionId: asId<"region">(regionId),
@@ -91,10 +94,11 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
       ownership,
       store,
       flows,
-      media: { relay, server, promptsOf: (tenant) => tenantPrompts(tenant, prompts) },
+      media: { relay, server, promptsOf },
       events,
       snapshots: new DiskSnapshotStore(join(dataDir, "snapshot.json"), config.snapshotFallbackFile),
       counted: (what) => count(metrics, what),
+      applied: (snapshot) => warming.applied(snapshot),
     },
   );
   const health = new PartHealth({ relay, server, store, signalling, link, routing, calls });
@@ -115,7 +119,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   await calls.restore();
   await signalling.start(calls);
   calls.resume(beginning.formerDiedAtUnixMs);
-  // What an earlier process of ours has left at the relay; if it is away just now, its own time-out takes them.
+  // What an earlier process of ours has left at the relay.
   void relay.releaseStrangers((call) => calls.knows(call));
   routing.start(calls);
   link.start(calls);
@@ -140,6 +144,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
     async stop() {
       await calls.finish(limits.drainMs);
       health.stop();
+      warming.stop();
       await signalling.close();
       await Promise.all([routing.close(), link.close(), events.close(), store.close(), flows.close()]);
       await Promise.all([relay.close(), server.disconnect(), channel.close(), http.close()]);
@@ -150,6 +155,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
 function count(metrics: PopMetrics, what: CallCount): void {
   if (what.kind === "arrived") metrics.arrived();
   else if (what.kind === "refused") metrics.refused(what.code);
+  else if (what.kind === "re-anchored") metrics.reAnchored();
   else metrics.ended(what.record);
 }
 

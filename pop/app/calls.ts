@@ -61,12 +61,16 @@ export interface CallsWorld extends Omit<RunnerWorld, "held" | "tell" | "ended">
   readonly snapshots: SnapshotStore;
   /** Told of every call that was refused or has ended: for the metrics. */
   counted(what: CallCount): void;
+  /** A snapshot is in use. */
+  applied?(snapshot: Snapshot): void;
 }
 
 export type CallCount =
   | { readonly kind: "refused"; readonly code: CallFailure["code"] }
   | { readonly kind: "arrived" }
-  | { readonly kind: "ended"; readonly record: ContactRecord };
+  | { readonly kind: "ended"; readonly record: ContactRecord }
+  /** Its media was given a new place by re-INVITE. */
+  | { readonly kind: "re-anchored" };
 
 export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost {
   readonly #world: CallsWorld;
@@ -138,6 +142,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
     this.#table = compiled.value;
     this.#flows.sweep();
     signalling.trustSources(compiled.value.allowList);
+    this.#world.applied?.(snapshot);
     log.info("snapshot.applied", { version: snapshot.version });
     return succeed(undefined);
   }
@@ -251,6 +256,7 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
 
   #tell(event: CallEvent): void {
     if (event.record !== undefined) this.#unconfirmed.keep(event);
+    if (event.name === "call.re-anchored") this.#world.counted({ kind: "re-anchored" });
     void this.#world.events.append([event]);
   }
 

@@ -37,6 +37,8 @@ export interface ContactRecord {
   readonly endCode: string;
   readonly segments: readonly Segment[];
   readonly media: readonly MediaLeg[];
+  /** How often its media was given a new place by re-INVITE. */
+  readonly reAnchored: number;
 }
 
 export interface Segment {

@@ -63,4 +63,5 @@ const recordToWire = (record: ContactRecord): WireRecord => ({
     outcome: segment.outcome,
   })),
   media: record.media.map((leg) => ({ ...leg })),
+  reAnchored: whole(record.reAnchored ?? 0), // absent in what an older process has left on disk
 });

@@ -52,6 +52,7 @@ const ENDED: CallEvent = {
       },
     ],
     media: [],
+    reAnchored: 2,
   },
 };
 

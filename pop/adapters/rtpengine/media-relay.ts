@@ -115,6 +115,7 @@ const AGE_ERROR_MS = 1_500;
 const WRAP_SURELY_NOT_MS = 600_000;
 /** The answer is one datagram: so many ids of ours, 39 bytes each, are well below 64 kB. */
 const LISTED_MAX = 1_400;
+const STRANGER_TRIES_MAX = 30;
 /** Calls looked after at once when the relay is back. */
 const CHECKS_AT_ONCE = 32;
 /** Restored one by one, looked after together. */
@@ -135,6 +136,7 @@ export class RtpengineMediaRelay implements MediaRelay {
   /** When the rtpengine that answers was started, by our clock. */
   #relayStartedUnixMs: number | undefined;
   #checking = false;
+  #closed = false;
   #checkAgain = false;
   #checkSoon: NodeJS.Timeout | undefined;
 
@@ -364,9 +366,16 @@ export class RtpengineMediaRelay implements MediaRelay {
     });
   }
 
-  /** After a restart: releases the calls that rtpengine still holds and nobody knows. Returns how many. */
+  /**
+   * After a restart: releases the calls that rtpengine still holds and nobody knows. Returns how many. Where it is only being
+   * started itself, a little later; for strangers beyond those of one answer its own time-out cares.
+   */
   async releaseStrangers(isKnown: (call: CallId) => boolean): Promise<Outcome<number, MediaFailure>> {
-    const listed = await this.#ng.request({ command: "list", limit: 10_000 });
+    let listed = await this.#ng.request({ command: "list", limit: LISTED_MAX });
+    for (let tries = 1; !listed.ok && tries < STRANGER_TRIES_MAX && !this.#closed; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS).unref());
+      listed = await this.#ng.request({ command: "list", limit: LISTED_MAX });
+    }
     if (!listed.ok) return listed;
     const calls = Array.isArray(listed.value.calls) ? listed.value.calls.map((call) => String(call) as CallId) : [];
     const strangers = calls.filter((call) => !isKnown(call));
@@ -434,6 +443,7 @@ export class RtpengineMediaRelay implements MediaRelay {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#releaseTimer);
     clearInterval(this.#watchTimer);
     clearTimeout(this.#checkSoon);

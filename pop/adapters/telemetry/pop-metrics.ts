@@ -17,6 +17,7 @@ export class PopMetrics {
   readonly #refused: Counter<"code">;
   readonly #arrived: Counter;
   readonly #ended: Counter<"code" | "ended_by">;
+  readonly #reAnchored: Counter;
   readonly #answerSeconds: Histogram;
   readonly #callSeconds: Histogram;
   readonly #handlerFailures: Counter<"handler">;
@@ -35,6 +36,11 @@ export class PopMetrics {
       name: "pop_calls_ended_total",
       help: "Calls ended, by code and by who ended them",
       labelNames: ["code", "ended_by"],
+      registers,
+    });
+    this.#reAnchored = new Counter({
+      name: "pop_calls_re_anchored_total",
+      help: "Times that a call's media was given a new place by re-INVITE, since the relay had lost it",
       registers,
     });
     this.#answerSeconds = new Histogram({
@@ -85,6 +91,10 @@ export class PopMetrics {
     this.#ended.inc({ code: endCode, ended_by: endedBy });
     if (answeredAtUnixMs !== undefined) this.#answerSeconds.observe(msToSeconds(answeredAtUnixMs - arrivedAtUnixMs));
     this.#callSeconds.observe(msToSeconds(endedAtUnixMs - arrivedAtUnixMs));
+  }
+
+  reAnchored(): void {
+    this.#reAnchored.inc();
   }
 
   handlerFailed(handler: string): void {

@@ -55,6 +55,7 @@ export function endCall(turn: Turn, endedBy: EndedBy, endCode: string): void {
     endCode,
     segments: turn.state.segments,
     media: turn.state.media,
+    reAnchored: turn.state.reAnchoredCount ?? 0,
   };
   turn.tell("call.ended", { endedBy, endCode }, record);
   turn.phase({ name: "ended" });

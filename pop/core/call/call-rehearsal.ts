@@ -133,6 +133,25 @@ export const SAID: Readonly<Record<string, CallInput>> = {
   "park fails": { kind: "park-failed", failure: { code: "media.relay-away", command: "offer", waitedMs: 1_000 } },
   "welcome lost": { kind: "played", play: asId<"play">("flow-1"), how: "lost" },
   "music lost": { kind: "played", play: asId<"play">("flow-2"), how: "lost" },
+  "media lost": { kind: "media-lost" },
+  "caller re-anchored": { kind: "re-anchored", offers: [{ side: "caller", sdp: "PLACE" }], media: MEDIA },
+  "both re-anchored": {
+    kind: "re-anchored",
+    offers: [
+      { side: "caller", sdp: "PLACE" },
+      { side: LEG(1), sdp: "PLACE1" },
+    ],
+    media: MEDIA,
+  },
+  "anchored where it was": { kind: "re-anchored", offers: [], media: MEDIA },
+  "no new place": {
+    kind: "re-anchor-failed",
+    failure: { code: "media.relay-away", command: "offer", waitedMs: 500 },
+  },
+  "caller takes it": { kind: "reinvite-answered", side: "caller", sdp: "TAKEN" },
+  "leg 1 takes it": { kind: "reinvite-answered", side: LEG(1), sdp: "TAKEN1" },
+  "caller's dialog is gone": { kind: "reinvite-failed", side: "caller", status: 481, detail: "no such dialog" },
+  "leg 1's dialog is gone": { kind: "reinvite-failed", side: LEG(1), status: 408, detail: "no answer" },
   "worker back": { kind: "worker-back" },
   "welcome ends": { kind: "played", play: asId<"play">("flow-1"), how: "finished" },
   "welcome plays": { kind: "play-started", play: asId<"play">("flow-1") },
@@ -189,6 +208,11 @@ export function showEffect(effect: CallEffect): string | undefined {
     case "reject-refer":
     case "notify-refer":
       return `${effect.kind}${"status" in effect ? ` ${effect.status}` : ""}`;
+    case "reinvite":
+    case "take-answer":
+      return `${effect.kind} ${effect.side} ${effect.sdp}`;
+    case "re-anchor":
+      return `re-anchor caller${effect.leg === undefined ? "" : ` and ${effect.leg}`}`;
     case "reoffer":
     case "answer-reoffer":
     case "reject-reoffer":

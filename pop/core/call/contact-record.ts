@@ -49,6 +49,8 @@ export interface ContactRecord {
   readonly endCode: string;
   readonly segments: readonly Segment[];
   readonly media: readonly MediaLegRecord[];
+  /** How often its media was given a new place by re-INVITE, since the relay had lost it: 0 almost always. */
+  readonly reAnchored: number;
 }
 
 export type EndedBy = "caller" | "agent" | "flow" | "system";

@@ -78,6 +78,7 @@ export class PaperPop {
     this.signalling.onAsked = ({ command, side, detail }) =>
       this.#line(side === "caller" ? "caller" : "agent", `<-- ${command}`, detail);
     this.server.onPlayed(({ call, play, how }) => this.calls.signalled(call, { kind: "played", play, how }));
+    this.relay.onForgotten((call) => this.calls.signalled(call, { kind: "media-lost" }));
     this.relay.onDtmf(({ call, side, digit }) => this.calls.signalled(call, { kind: "dtmf", side, digit }));
     this.calls.apply(snapshot);
     void this.signalling.start(this.calls);

@@ -70,4 +70,5 @@ const recordFromWire = (wire: ContactRecordWire): ContactRecord => ({
     remoteAddress: leg.remoteAddress ?? "",
     codec: leg.codec ?? "",
   })),
+  reAnchored: wire.reAnchored ?? 0,
 });

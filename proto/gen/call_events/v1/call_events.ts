@@ -115,6 +115,8 @@ export interface ContactRecord {
   endCode?: string | undefined;
   segments: Segment[];
   media: MediaLeg[];
+  /** How often its media was given a new place by re-INVITE, since the relay had lost it. */
+  reAnchored?: number | undefined;
 }
 
 export interface Segment {
@@ -519,6 +521,7 @@ function createBaseContactRecord(): ContactRecord {
     endCode: undefined,
     segments: [],
     media: [],
+    reAnchored: undefined,
   };
 }
 
@@ -577,6 +580,9 @@ export const ContactRecord: MessageFns<ContactRecord> = {
     }
     for (const v of message.media) {
       MediaLeg.encode(v!, writer.uint32(146).fork()).join();
+    }
+    if (message.reAnchored !== undefined) {
+      writer.uint32(152).uint32(message.reAnchored);
     }
     return writer;
   },
@@ -738,6 +744,14 @@ export const ContactRecord: MessageFns<ContactRecord> = {
             message.media.push(MediaLeg.decode(reader, reader.uint32()));
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.reAnchored = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -773,6 +787,7 @@ export const ContactRecord: MessageFns<ContactRecord> = {
     message.endCode = object.endCode ?? undefined;
     message.segments = object.segments?.map((e) => Segment.fromPartial(e)) || [];
     message.media = object.media?.map((e) => MediaLeg.fromPartial(e)) || [];
+    message.reAnchored = object.reAnchored ?? undefined;
     return message;
   },
 };
