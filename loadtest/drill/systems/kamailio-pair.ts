@@ -12,8 +12,8 @@ import { setTimeout as wait } from "node:timers/promises";
 export interface KamailioPairOptions {
   /** Logs, configuration and Redis' data. */
   readonly folder: string;
-  /** Where every call goes: "10.30.0.1:5060". */
-  readonly callee: string;
+  /** Where calls to numbers that begin so are sent: "+496000" → "10.30.0.10". */
+  readonly callees: ReadonlyMap<string, string>;
   /** VRRP's advertisement interval. keepalived's default is 1 s; a host is dead after three of them. */
   readonly advertSeconds: number;
 }
@@ -21,12 +21,11 @@ export interface KamailioPairOptions {
 export interface KamailioPair {
   /** The virtual address: SIP at 5060. */
   readonly address: string;
-  /** Everything that runs on the active host, by SIGKILL. */
-  killActiveHost(): void;
-  /** SIGSTOP and SIGCONT of the same. */
-  pauseActiveHost(): void;
-  resumeActiveHost(): void;
+  /** To everything that runs on the active host; its pids. */
+  signalActiveHost(signal: NodeJS.Signals): readonly number[];
   stop(): Promise<void>;
+  /** At once. */
+  killAll(): void;
 }
 
 export const BASELINE_PROGRAMS: Readonly<Record<string, string>> = {
@@ -90,22 +89,24 @@ export async function startKamailioPair(options: KamailioPairOptions): Promise<K
     await stop();
     throw error;
   }
-  const ofActive = (signal: NodeJS.Signals) => {
-    for (const child of byHost.get("a") ?? []) kill(child, signal);
-  };
   return {
     address: SERVICE,
-    killActiveHost: () => ofActive("SIGKILL"),
-    pauseActiveHost: () => ofActive("SIGSTOP"),
-    resumeActiveHost: () => ofActive("SIGCONT"),
+    signalActiveHost(signal) {
+      const active = byHost.get("a") ?? [];
+      for (const child of active) kill(child, signal);
+      return active.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+    },
     stop,
+    killAll() {
+      for (const child of running) kill(child, "SIGKILL");
+    },
   };
 }
 
 type Start = (name: string, command: string, args: readonly string[]) => ChildProcess;
 
 async function startHost(host: Host, options: KamailioPairOptions, start: Start): Promise<ChildProcess[]> {
-  const { folder, callee, advertSeconds } = options;
+  const { folder, callees, advertSeconds } = options;
   // A namespace lives as long as somebody in it.
   const holder = start(`${host.name}-namespace`, "unshare", ["--net", "sleep", "infinity"]);
   const pid = String(await inOwnNamespace(holder));
@@ -123,7 +124,7 @@ async function startHost(host: Host, options: KamailioPairOptions, start: Start)
   const keepalived = join(folder, `${host.name}-keepalived.conf`);
   writeFileSync(keepalived, keepalivedConfig(host, advertSeconds));
   const kamailio = join(folder, `${host.name}-kamailio.cfg`);
-  writeFileSync(kamailio, kamailioConfig(callee));
+  writeFileSync(kamailio, kamailioConfig(callees));
   const own = (name: string, command: string, ...args: string[]) =>
     start(`${host.name}-${name}`, "nsenter", ["-t", pid, "-n", command, ...args]);
   const pidFiles = ["-p", join(folder, `${host.name}.pid`), "-r", join(folder, `${host.name}-vrrp.pid`)];
@@ -160,8 +161,8 @@ vrrp_instance pop {
 }
 `;
 
-/** Record-routes, anchors media at its rtpengine, sends every call to one callee. In-dialog requests need no state of its own. */
-const kamailioConfig = (callee: string): string => `#!KAMAILIO
+/** Record-routes and anchors media at its rtpengine. In-dialog requests need no state of its own. */
+const kamailioConfig = (callees: ReadonlyMap<string, string>): string => `#!KAMAILIO
 debug=1
 log_stderror=yes
 children=2
@@ -200,7 +201,8 @@ request_route {
   record_route();
   rtpengine_manage("replace-origin replace-session-connection");
   t_on_reply("MEDIA");
-  $du = "sip:${callee}";
+${[...callees].map(([prefix, host]) => `  if ($(rU{s.substr,0,${prefix.length}}) == "${prefix}") $du = "sip:${host}:5060";`).join("\n")}
+  if ($proto == "tcp") $du = $du + ";transport=tcp";
   t_relay();
 }
 onreply_route[MEDIA] {
