@@ -649,7 +649,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #point(id: string): ListenPoint {
-    const point = this.#transports.get(id)?.point;
+    // One that was announced is opened when the calls that use it have been taken up.
+    const point = this.#transports.get(id)?.point ?? this.#points.find((announced) => announced.id === id);
     if (point === undefined) throw new Error(`no such listen point: ${id}`);
     return point;
   }
