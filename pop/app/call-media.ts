@@ -195,7 +195,7 @@ export class CallMedia {
     const parked = await relay.park(this.#call, leg);
     if (!parked.ok) return this.#tell({ kind: "park-failed", failure: parked.failure });
     const connected = await server.connect(this.#call, parked.value.workerSendsTo);
-    if (connected.ok) return;
+    if (connected.ok || connected.failure.code === "media.worker-away") return; // it follows when "worker-back" comes
     if (connected.failure.code !== "media.not-open")
       return this.#tell({ kind: "park-failed", failure: connected.failure });
     // Restarted while nobody needed it: it has not heard of this call yet.
@@ -254,12 +254,26 @@ export class CallMedia {
       }
       this.#next(async () => {
         if (this.#wanted !== play) return this.#tell({ kind: "played", play, how: "stopped" });
-        const playing = await this.#engines.server.play(this.#call, play, items, repeat, fromMs);
+        const playing = await this.#begin(play, items, repeat, fromMs);
         if (playing.ok) return this.#tell({ kind: "play-started", play });
         const away = playing.failure.code === "media.worker-away";
         this.#tell({ kind: "played", play, how: away ? "lost" : "failed" });
       });
     });
+  }
+
+  /** A worker that came back a moment ago, after we had asked for our endpoint, has not heard of this call yet. */
+  async #begin(
+    play: PlayId,
+    items: readonly PromptRef[],
+    repeat: Playing["repeat"],
+    fromMs: number,
+  ): ReturnType<MediaEngines["server"]["play"]> {
+    const { server } = this.#engines;
+    const playing = await server.play(this.#call, play, items, repeat, fromMs);
+    if (playing.ok || playing.failure.code !== "media.not-open") return playing;
+    await this.#reattach();
+    return server.play(this.#call, play, items, repeat, fromMs);
   }
 }
 

@@ -96,7 +96,8 @@ export class MediaWorkerServer implements MediaServer {
   async connect(call: CallId, sendsTo: RtpAddress, dtmfPayloadType?: number): Promise<Outcome<void, MediaFailure>> {
     const dtmf = dtmfPayloadType === undefined ? {} : { dtmfPayloadType };
     const reply = await this.#request({ op: "connect", call, sendsTo, ...dtmf });
-    if (reply.ok) this.#note(call, { sendsTo, hushed: false });
+    // One that is away hears it from `open` once it is back.
+    if (reply.ok || reply.failure.code === "media.worker-away") this.#note(call, { sendsTo, hushed: false });
     return done(reply);
   }
 
