@@ -287,7 +287,10 @@ export class SimHost {
     const server = new SimMediaServer(process, () => set.worker);
     const routing = new SimContactRouting(process, region, service);
     const events = new SimEventSpool(process, region, spool);
-    const signalling = new DrachtioSignalling({ host: address, port: 9022, secret: "s", server: "tollgate" }, log);
+    const signalling = new DrachtioSignalling(
+      { host: address, port: 9022, secret: "s", server: "tollgate", instance: service },
+      log,
+    );
     const prompts = new SimPrompts();
     const store = redis.open(process, service, "calls", epoch);
     const flows = redis.open(process, service, "flows", epoch);

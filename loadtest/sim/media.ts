@@ -160,11 +160,14 @@ export class RelayEngine {
 /** What pop has told a relay of a call. */
 interface Told {
   readonly worker: RtpAddress;
-  readonly callerPort: number;
+  readonly media: MediaAddresses;
   readonly legs: readonly LegId[];
   readonly bridged: LegId | undefined;
+  /** What the bridged leg answered. */
+  readonly answer: Sdp | undefined;
 }
 
+const PROBE_MS = 20;
 /** Every so often pop looks whether the relay is still the one it was. */
 const LOOK_EVERY_MS = 1_000;
 
@@ -175,6 +178,8 @@ export class SimMediaRelay implements MediaRelay {
   readonly #book = new Map<CallId, Told>();
   /** The relay does not have them any more; where the caller was sent before. */
   readonly #lost = new Map<CallId, number>();
+  /** Bridges and parks that the relay has not followed yet. */
+  readonly #unsettled = new Set<CallId>();
   readonly #releasing = new Set<CallId>();
   readonly #keyListeners: ((event: DtmfPressed) => void)[] = [];
   readonly #forgottenListeners: ((call: CallId) => void)[] = [];
@@ -193,11 +198,13 @@ export class SimMediaRelay implements MediaRelay {
       return engine.anchor(call, callerOffer, worker);
     });
     if (!anchored.ok) return anchored;
-    const callerPort = anchored.value.media.caller.relay.port;
+    const { media } = anchored.value;
+    const callerPort = media.caller.relay.port;
     const before = this.#lost.get(call);
     this.#lost.delete(call);
     const told = this.#book.get(call);
-    this.#book.set(call, { worker, callerPort, legs: told?.legs ?? [], bridged: told?.bridged });
+    const legs = told?.legs ?? [];
+    this.#book.set(call, { worker, media, legs, bridged: told?.bridged, answer: told?.answer });
     return succeed({ ...anchored.value, moved: before !== undefined && before !== callerPort });
   }
 
@@ -207,20 +214,39 @@ export class SimMediaRelay implements MediaRelay {
     return offered;
   }
 
+  /** As with rtpengine's adapter: what is meant stands in the book, a relay that is away follows once it is back. */
   async bridge(call: CallId, leg: LegId, answer: Sdp): Promise<Outcome<{ media: MediaAddresses }, MediaFailure>> {
+    const told = this.#book.get(call);
+    if (told === undefined) return fail({ code: "media.not-anchored" });
+    if (!told.legs.includes(leg)) return fail({ code: "media.no-such-leg", leg });
     const bridged = await this.#about(call, (engine) => engine.bridge(call, leg, answer));
-    if (bridged.ok) this.#tell(call, () => ({ bridged: leg }));
+    if (bridged.ok || bridged.failure.code === "media.relay-away") {
+      this.#tell(call, () => ({ bridged: leg, answer }));
+      if (bridged.ok) return bridged;
+      this.#unsettled.add(call);
+      return succeed({ media: told.media });
+    }
     return bridged;
   }
 
-  async park(call: CallId, leg: LegId | undefined) {
+  async park(
+    call: CallId,
+    leg: LegId | undefined,
+  ): Promise<Outcome<{ workerSendsTo: RtpAddress; media: MediaAddresses }, MediaFailure>> {
+    const told = this.#book.get(call);
+    if (told === undefined) return fail({ code: "media.not-anchored" });
+    const { media } = told;
+    const workerSendsTo = media.far.relay;
+    if (leg !== undefined && !told.legs.includes(leg)) return succeed({ workerSendsTo, media });
+    this.#tell(call, ({ legs, bridged, answer }) => ({
+      legs: leg === undefined ? [] : legs.filter((other) => other !== leg),
+      bridged: leg === undefined || leg === bridged ? undefined : bridged,
+      answer: leg === undefined || leg === bridged ? undefined : answer,
+    }));
     const parked = await this.#about(call, (engine) => engine.park(call, leg));
-    if (parked.ok)
-      this.#tell(call, ({ legs, bridged }) => ({
-        legs: leg === undefined ? [] : legs.filter((other) => other !== leg),
-        bridged: leg === undefined || leg === bridged ? undefined : bridged,
-      }));
-    return parked;
+    if (parked.ok || parked.failure.code !== "media.relay-away") return parked;
+    this.#unsettled.add(call);
+    return succeed({ workerSendsTo, media });
   }
 
   reoffer(call: CallId, side: MediaSide, offer: Sdp) {
@@ -291,14 +317,28 @@ export class SimMediaRelay implements MediaRelay {
       }
     }
     for (const call of this.#releasing) void this.#release(call);
+    for (const call of [...this.#unsettled]) void this.#settle(call);
     this.#pop.after(LOOK_EVERY_MS, () => this.#look());
+  }
+
+  async #settle(call: CallId): Promise<void> {
+    const told = this.#book.get(call);
+    const settled =
+      told === undefined
+        ? undefined
+        : await this.#about<unknown>(call, (engine) =>
+            told.bridged === undefined || told.answer === undefined
+              ? engine.park(call, undefined)
+              : engine.bridge(call, told.bridged, told.answer),
+          );
+    if (settled?.ok !== false || settled.failure.code !== "media.relay-away") this.#unsettled.delete(call);
   }
 
   #forget(call: CallId): void {
     const told = this.#book.get(call);
     if (told === undefined) return;
     this.#book.delete(call);
-    this.#lost.set(call, told.callerPort);
+    this.#lost.set(call, told.media.caller.relay.port);
     this.#pop.after(0, () => {
       if (this.#lost.has(call)) for (const listener of this.#forgottenListeners) listener(call);
     });
@@ -317,6 +357,7 @@ export class SimMediaRelay implements MediaRelay {
     });
   }
 
+  /** A relay that is away is asked again until the time is over. */
   #ask<T>(run: (engine: RelayEngine) => Outcome<T, MediaFailure>): Promise<Outcome<T, MediaFailure>> {
     return new Promise((resolve) => {
       let isSettled = false;
@@ -328,13 +369,21 @@ export class SimMediaRelay implements MediaRelay {
       this.#pop.after(GIVE_UP_MS, () =>
         settle(fail({ code: "media.relay-away", command: "any", waitedMs: GIVE_UP_MS })),
       );
-      this.#pop.machine.world.after(LOCAL_MS, () => {
+      const send = () => {
+        if (isSettled) return;
         const engine = this.#engine();
-        engine?.process.take(() => {
+        if (engine?.process.alive !== true) {
+          this.#pop.after(PROBE_MS, send);
+          return;
+        }
+        engine.process.whenDead(() => this.#pop.after(PROBE_MS, send));
+        engine.process.take(() => {
+          if (isSettled) return;
           const outcome = run(engine);
           this.#pop.after(LOCAL_MS, () => settle(outcome));
         });
-      });
+      };
+      this.#pop.after(LOCAL_MS, send);
     });
   }
 }
@@ -486,7 +535,8 @@ export class SimMediaServer implements MediaServer {
       engine.calls.has(call) ? succeed(undefined) : fail({ code: "media.not-open" }),
     );
     const told = this.#book.get(call);
-    if (connected.ok && told !== undefined) told.sendsTo = sendsTo;
+    const follows = connected.ok || connected.failure.code === "media.worker-away";
+    if (follows && told !== undefined) told.sendsTo = sendsTo;
     return connected;
   }
 
@@ -555,6 +605,7 @@ export class SimMediaServer implements MediaServer {
       const away: Outcome<T, MediaFailure> = fail({ code: "media.worker-away", waitedMs: 0 });
       if (engine?.process.alive !== true) return void this.#pop.after(LOCAL_MS, () => settle(away));
       this.#pop.after(GIVE_UP_MS, () => settle(away));
+      engine.process.whenDead(() => void this.#pop.after(LOCAL_MS / 2, () => settle(away))); // before its loss is told
       this.#pop.machine.world.after(LOCAL_MS, () =>
         engine.process.take(() => {
           const outcome = run(engine);

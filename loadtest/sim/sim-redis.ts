@@ -69,6 +69,7 @@ export class SimRedis {
     this.#opened.push(opened);
     process.whenDead(() => {
       this.#opened = this.#opened.filter((other) => other !== opened);
+      store.cut(this.#state === "up" && this.#world.rng.next() < 0.5); // what was on its way arrives, or does not
     });
     if (this.#state === "away" || !this.#reaches(process)) store.away();
     else if (this.#state === "hung") store.hang();

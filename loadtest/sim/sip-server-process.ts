@@ -8,6 +8,7 @@ import type { Ownership } from "../../kernel/ownership.ts";
 import type { SimProcess } from "../../kernel/sim/process.ts";
 import type { CheckpointStore } from "../../pop/checkpoint/boundary/checkpoint-store.ts";
 import { Endpoint, type EndpointParts } from "../../pop/sip-server/app/endpoint.ts";
+import { heldAlarm } from "../../pop/sip-server/app/shell/timer-wheel.ts";
 import type { ApplicationLink } from "../../pop/sip-server/boundary/application-link.ts";
 import {
   ENDPOINT_LIMITS,
@@ -97,24 +98,56 @@ export interface EndpointStart {
 }
 
 /** As start.ts does it: the book is read and taken up before anything is opened. */
-export async function startEndpoint({ process, network, address, log, ownership }: EndpointStart): Promise<{
+export async function startEndpoint({ process, network, address, log, ownership, store }: EndpointStart): Promise<{
   readonly endpoint: Endpoint;
   handOver(): Promise<void>;
 }> {
-  const endpoint = new Endpoint(partsIn(process, log, {}));
+  const parts = partsIn(process, log, {});
+  const alarm = heldAlarm(parts.alarm, parts.clock);
+  const endpoint = new Endpoint({ ...parts, alarm, checkpoints: store, ownership });
   const point = udpPoint(address);
+  endpoint.announce(point);
+  await takeUp(process, store, endpoint, log);
   endpoint.addTransport({
     point,
     send: (text, to) => network.send({ by: process, from: address, to: to.address, text }),
     stop: async () => {},
   });
   network.open(process, address, (text, from) => {
-    if (!ownership.held()) return;
     const flow = { pointId: point.id, transport: "udp", address: from, port: 5060, connection: undefined } as const;
     if (endpoint.admits(from, Buffer.from(text))) endpoint.onMessage(text, flow, point);
   });
-  return { endpoint, handOver: async () => {} };
+  alarm.open();
+  return {
+    endpoint,
+    async handOver() {
+      endpoint.silence();
+      await store.flush();
+    },
+  };
 }
+
+async function takeUp(process: SimProcess, store: CheckpointStore, endpoint: Endpoint, log: Log): Promise<void> {
+  const book = await store.load();
+  if (book.ok) {
+    endpoint.restoreBook(book.value);
+    return;
+  }
+  log.error("calls.not-restored", { ...book.failure });
+  if (book.failure.code === "store.away") void giveUp(process, store, endpoint);
+}
+
+async function giveUp(process: SimProcess, store: CheckpointStore, endpoint: Endpoint): Promise<void> {
+  let book = await store.load();
+  while (!book.ok && book.failure.code === "store.away" && !endpoint.isStopped) {
+    await new Promise<void>((resolve) => void process.after(LOAD_AGAIN_MS, resolve));
+    book = await store.load();
+  }
+  if (!book.ok || endpoint.isStopped) return;
+  for (const callId of book.value.keys()) if (!endpoint.knows(callId)) store.remove(callId);
+}
+
+const LOAD_AGAIN_MS = 1_000;
 
 /** The application's end of a connection: as much of a socket as drachtio-srf uses. */
 export class SimSocket extends Socket {
