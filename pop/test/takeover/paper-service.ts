@@ -21,6 +21,7 @@ import {
   MemoryCheckpointStore,
   memoryBook,
 } from "../../checkpoint/adapters/memory/checkpoint-store.ts";
+import type { CheckpointStore } from "../../checkpoint/boundary/checkpoint-store.ts";
 import type { CallInput, CallSide } from "../../core/call/call-execution.ts";
 import type { CallEvent, ContactRecord } from "../../core/call/contact-record.ts";
 import type { RoutingDirective } from "../../core/call/contact-routing.ts";
@@ -189,17 +190,21 @@ export interface PaperProcess {
   readonly relay: MemoryMediaRelay;
   readonly server: MemoryMediaServer;
   readonly routing: MemoryContactRouting;
-  readonly store: MemoryCheckpointStore;
+  readonly store: CheckpointStore;
   readonly events: MemoryEventSink;
   readonly epoch: number;
   /** False from its death on. */
   alive: boolean;
+  /** What it still had to write is lost. */
+  diesWith(): void;
 }
 
 export interface PaperServiceOptions {
   readonly snapshot: Snapshot;
   /** Redis takes so long for a group: what was not yet written when a process dies is lost. 0: nothing ever is. */
   readonly storeMs?: number;
+  /** Instead of books in memory. */
+  readonly storeOf?: (book: "calls" | "flows", epoch: number) => CheckpointStore;
   /** Relay and worker answer only after so many turns of the event loop. 0: at once. */
   readonly engineTurns?: number;
   /** Where a process's events go; without one they stay where they are, and die with it. */
@@ -238,7 +243,7 @@ export class PaperService {
   /** @param host dies as well, and with it what sip-server was asked for in this moment */
   kill({ host = false } = {}): void {
     this.now.alive = false;
-    this.now.store.away();
+    this.now.diesWith();
     if (host) this.dialogs.loseLast();
   }
 
@@ -258,7 +263,7 @@ export class PaperService {
 
   #spawn(former?: PaperProcess, workerDied = true): PaperProcess {
     const epoch = (former?.epoch ?? 0) + 1;
-    const { storeMs = 0, publisher } = this.#options;
+    const { storeMs = 0, publisher, storeOf } = this.#options;
     const skewMs = this.skewMs;
     const clock = { nowMs: () => this.world.nowMs(), unixMs: () => this.world.unixMs() + skewMs };
     const setAlarm = (afterMs: number, run: () => void) => {
@@ -282,7 +287,9 @@ export class PaperService {
         slow(relay, command, this.#options.engineTurns);
       for (const command of ["open", "connect", "play"] as const) slow(server, command, this.#options.engineTurns);
     }
-    const store = new MemoryCheckpointStore({ book: this.book, epoch, ...time });
+    const memory = new MemoryCheckpointStore({ book: this.book, epoch, ...time });
+    const store = storeOf?.("calls", epoch) ?? memory;
+    const flows = storeOf?.("flows", epoch) ?? new MemoryCheckpointStore({ book: this.flowBook, epoch });
     const events = new MemoryEventSink(publisher === undefined ? {} : { publisher, retryAfterMs: 1 });
     let process: PaperProcess | undefined;
     const calls = new Calls(
@@ -291,7 +298,7 @@ export class PaperService {
         popId: asId<"pop">("fra-01"),
         hostId: asId<"pop-host">("fra-01-a"),
         limits: { setupTimeoutMs: 5_000, ackGraceMs: 1_000, routingTimeoutMs: 10_000, callMsMax: 3_600_000 },
-        callsConcurrentMax: 100,
+        callsConcurrentMax: 10_000,
         journalsMax: 10,
       },
       {
@@ -302,14 +309,15 @@ export class PaperService {
         routing,
         ownership: { epoch, held: () => process?.alive ?? true },
         store,
-        flows: new MemoryCheckpointStore({ book: this.flowBook, epoch }),
+        flows,
         media: { relay, server, promptsOf: () => this.prompts },
         events,
         snapshots: new MemorySnapshotStore(this.snapshot),
         counted: () => {},
       },
     );
-    process = { calls, signalling, relay, server, routing, store, events, epoch, alive: true };
+    const diesWith = () => memory.away();
+    process = { calls, signalling, relay, server, routing, store, events, epoch, alive: true, diesWith };
     server.onPlayed(({ call, play, how }) => calls.signalled(call, { kind: "played", play, how }));
     relay.onDtmf(({ call, side, digit }) => calls.signalled(call, { kind: "dtmf", side, digit }));
     calls.loadSnapshot();
