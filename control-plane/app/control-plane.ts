@@ -13,6 +13,7 @@ import { tenantsOf } from "../core/tenancy/intent.ts";
 import { ContactRouter } from "./contact-router.ts";
 import { DecisionJournal } from "./decision-journal.ts";
 import { IntentKeeper } from "./intent-keeper.ts";
+import { LOST_CONTACTS_TIMING, LostContacts, type LostContactsTiming } from "./lost-contacts.ts";
 import { PopLinks } from "./pop-links.ts";
 import type { OwnerTiming } from "./shard-owner.ts";
 
@@ -31,6 +32,7 @@ export interface ControlPlaneParts {
   readonly presenceIntervalMs: number;
   readonly commandTimeoutMs: number;
   readonly decisionsPendingMax: number;
+  readonly lostContactsTiming?: LostContactsTiming;
 }
 
 export class ControlPlane {
@@ -38,6 +40,7 @@ export class ControlPlane {
   readonly pops: PopLinks;
   readonly routing: ContactRouter;
   readonly journal: DecisionJournal;
+  readonly #lostContacts: LostContacts;
 
   constructor(parts: ControlPlaneParts) {
     const { regionId, clock, rng, log } = parts;
@@ -45,6 +48,8 @@ export class ControlPlane {
     const epochs = new HostEpochs();
     this.intents = new IntentKeeper({ store: parts.intents, clock, rng, log });
     this.journal = new DecisionJournal(parts.events, parts.decisionsPendingMax);
+    const timing = parts.lostContactsTiming ?? LOST_CONTACTS_TIMING;
+    this.#lostContacts = new LostContacts({ regionId, events: parts.events, clock, log, timing });
     this.pops = new PopLinks({
       regionId,
       presenceIntervalMs: parts.presenceIntervalMs,
@@ -52,6 +57,7 @@ export class ControlPlane {
       snapshot: () => this.intents.snapshot,
       isReady,
       epochs,
+      linked: (hostId, held) => this.#lostContacts.hostLinked(hostId, held),
       clock,
       rng,
       log,
@@ -83,6 +89,7 @@ export class ControlPlane {
   async stop(): Promise<void> {
     this.intents.stop();
     this.pops.stop();
+    this.#lostContacts.stop();
     await this.routing.stop();
     await this.journal.stop();
   }

@@ -35,6 +35,8 @@ export class PopLinks implements PopRegistry {
     snapshot: () => Snapshot | undefined;
     isReady: () => boolean;
     epochs: HostEpochs;
+    /** Told of every hello that was admitted. */
+    linked: (hostId: PopHostId, held: readonly CallId[] | undefined) => void;
     clock: Clock;
     rng: Rng;
     log: Log;
@@ -54,6 +56,7 @@ export class PopLinks implements PopRegistry {
     clock: Clock;
     rng: Rng;
     log: Log;
+    linked: (hostId: PopHostId, held: readonly CallId[] | undefined) => void;
   }) {
     this.#parts = parts;
   }
@@ -75,6 +78,7 @@ export class PopLinks implements PopRegistry {
     this.#outboxes.get(hostId)?.close(); // the older stream of the same host
     this.#outboxes.set(hostId, outbox);
     this.#hosts.set(hostId, hostLinked(hello, this.#hosts.get(hostId), clock.unixMs()));
+    this.#parts.linked(hostId, hello.held);
     log.info("pop.linked", { hostId, popId: hello.popId, appliedVersion: hello.appliedVersion });
     const newest = this.#parts.snapshot()?.version ?? 0;
     if (hello.appliedVersion > newest)

@@ -150,6 +150,8 @@ export class FakePop {
   readonly hostId: string;
   /** Of the owner of the host's service, said in both hellos. */
   epoch = 0;
+  /** Calls that it says it has; undefined: it does not say. */
+  held: readonly string[] | undefined;
   readonly #channel: ReturnType<typeof createChannel>;
   readonly #streams: { close(): void }[] = [];
 
@@ -175,7 +177,14 @@ export class FakePop {
       {
         report: {
           $case: "hello",
-          value: { popId: "fra-01", hostId: this.hostId, appliedVersion, softwareVersion: "test", epoch: this.epoch },
+          value: {
+            popId: "fra-01",
+            hostId: this.hostId,
+            appliedVersion,
+            softwareVersion: "test",
+            epoch: this.epoch,
+            ...(this.held === undefined ? {} : { held: { callIds: [...this.held] } }),
+          },
         },
       },
     );

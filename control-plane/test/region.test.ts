@@ -76,6 +76,7 @@ async function openRegion(stores = newStores(), replicaId = "cp-1"): Promise<Reg
     presenceIntervalMs: 1_000,
     commandTimeoutMs: 1_000,
     decisionsPendingMax: 100,
+    lostContactsTiming: { closeAfterMs: 30, ageMsMin: 5_000 },
   });
   region.start();
   const grpc = await startPopServices({ host: "127.0.0.1", port: 0, tls }, { ...region, events: stores.events });
@@ -343,6 +344,37 @@ describe("a region", () => {
       } finally {
         twin.close();
       }
+    }));
+
+  test("a contact that its host's next owner does not have is closed by the region; the POP's own record takes its place", () =>
+    within(async (region, pop) => {
+      const arrivedAtUnixMs = Date.now() - 60_000;
+      const arrived = (id: string, atUnixMs = arrivedAtUnixMs) => ({
+        ...{ id: `${id}/0`, callId: id, tenantId: "acme", sequence: 0, atUnixMs },
+        ...{ name: "call.arrived", fields: { trunkId: "carrier-one", entryPointId: "support-line" } },
+      });
+      await pop.events.publish({
+        hostId: pop.hostId,
+        events: [arrived("lost"), arrived("held"), arrived("young", Date.now())],
+      });
+      await pop.link().hear(welcomeIn, "welcome"); // one that does not say what it has: nothing is concluded
+      pop.held = ["held"];
+      await pop.link().hear(welcomeIn, "welcome");
+      const recordOf = async (id: string) => (await region.ask("GET", `/v1/contacts/${id}`)).body.record;
+      let record: Answer["body"];
+      for (let look = 0; look < 400 && !record; look++) {
+        record = await recordOf("lost");
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      assert.deepEqual(
+        [record?.endCode, record?.endedBy, record?.trunkId, record?.arrivedAtUnixMs],
+        ["host.lost-without-state", "system", "carrier-one", arrivedAtUnixMs],
+      );
+      assert.deepEqual([await recordOf("held"), await recordOf("young")], [null, null]);
+      const own = { contactId: "lost", tenantId: "acme", endCode: "normal", endedBy: EndedBy.ENDED_BY_CALLER };
+      const ended = { ...arrived("lost"), id: "lost/record", sequence: 4, name: "call.ended", fields: {}, record: own };
+      await pop.events.publish({ hostId: pop.hostId, events: [ended] });
+      assert.equal((await recordOf("lost")).endCode, "normal");
     }));
 
   test("of two replicas one owns the queues; the other refuses, and takes over when the first is gone", () =>

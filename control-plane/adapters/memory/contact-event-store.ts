@@ -1,12 +1,19 @@
-import type { CallId, TenantId } from "../../../kernel/ids.ts";
+import type { CallId, PopHostId, TenantId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import type { ContactEventStore, ContactHistory, ContactSummary } from "../../boundary/contact-event-store.ts";
+import type {
+  ContactEventStore,
+  ContactHistory,
+  ContactSummary,
+  OpenContact,
+} from "../../boundary/contact-event-store.ts";
 import type { StoreAway } from "../../boundary/store-away.ts";
+import { isOfRegion } from "../../core/contact/closed-by-region.ts";
 import type { CallEvent, ContactRecord } from "../../core/contact/contact-event.ts";
 import type { Decision } from "../../core/queue/shard-messages.ts";
 
 interface Kept {
   tenantId: TenantId | undefined;
+  hostId: PopHostId | undefined;
   firstEventAtUnixMs: number;
   record: ContactRecord | undefined;
   readonly events: Map<string, CallEvent>;
@@ -25,7 +32,10 @@ export class MemoryContactEventStore implements ContactEventStore {
     this.#decisionsMax = limits.decisionsMax;
   }
 
-  async publish(events: readonly CallEvent[]): Promise<Outcome<{ stored: number; repeated: number }, StoreAway>> {
+  async publish(
+    events: readonly CallEvent[],
+    hostId: PopHostId,
+  ): Promise<Outcome<{ stored: number; repeated: number }, StoreAway>> {
     if (this.away) return fail(AWAY);
     let stored = 0;
     for (const event of events) {
@@ -34,11 +44,21 @@ export class MemoryContactEventStore implements ContactEventStore {
       kept.events.set(event.id, event);
       kept.firstEventAtUnixMs = Math.min(kept.firstEventAtUnixMs, event.atUnixMs);
       kept.tenantId = event.tenantId;
-      if (event.record) kept.record = event.record;
+      kept.hostId ??= hostId;
+      if (event.record && (kept.record === undefined || !isOfRegion(event))) kept.record = event.record;
       stored++;
     }
     this.#forgetOldest();
     return succeed({ stored, repeated: events.length - stored });
+  }
+
+  async openContacts(hostId: PopHostId): Promise<Outcome<readonly OpenContact[], StoreAway>> {
+    if (this.away) return fail(AWAY);
+    const open: OpenContact[] = [];
+    for (const [contactId, { tenantId, record, firstEventAtUnixMs, hostId: of }] of this.#contacts)
+      if (of === hostId && record === undefined && tenantId !== undefined)
+        open.push({ contactId, tenantId, firstEventAtUnixMs });
+    return succeed(open.sort((a, b) => a.firstEventAtUnixMs - b.firstEventAtUnixMs));
   }
 
   async journal(
@@ -84,6 +104,7 @@ export class MemoryContactEventStore implements ContactEventStore {
     if (known) return known;
     const fresh: Kept = {
       tenantId: undefined,
+      hostId: undefined,
       firstEventAtUnixMs: Number.POSITIVE_INFINITY,
       record: undefined,
       events: new Map(),

@@ -1,15 +1,22 @@
 import type { Redis } from "ioredis";
-import { asId, type CallId, type TenantId } from "../../../kernel/ids.ts";
+import { asId, type CallId, type PopHostId, type TenantId } from "../../../kernel/ids.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
-import type { ContactEventStore, ContactHistory, ContactSummary } from "../../boundary/contact-event-store.ts";
+import type {
+  ContactEventStore,
+  ContactHistory,
+  ContactSummary,
+  OpenContact,
+} from "../../boundary/contact-event-store.ts";
 import type { StoreAway } from "../../boundary/store-away.ts";
+import { isOfRegion } from "../../core/contact/closed-by-region.ts";
 import type { CallEvent, ContactRecord } from "../../core/contact/contact-event.ts";
 import type { Decision } from "../../core/queue/shard-messages.ts";
 import { redisAway } from "./redis-client.ts";
 
 // tollgate:v1:events                     stream of all events, for consumers; bounded by count
 // tollgate:v1:contact:<id>:events        event id → event
-// tollgate:v1:contact:<id>:head          tenantId, firstAt, record
+// tollgate:v1:contact:<id>:head          tenantId, firstAt, host, record
+// tollgate:v1:open:<host>                contact ids without a record, by first event
 // tollgate:v1:contact:<id>:decisions     list
 // tollgate:v1:contacts                   contact ids by first event, of all tenants; tollgate:v1:contacts:<tenant> of one
 const PREFIX = "tollgate:v1";
@@ -23,11 +30,13 @@ export interface RetentionLimits {
 }
 
 // A script runs whole or not at all as others see it: a batch is never half there.
-// ARGV: retention seconds, stream bound, contacts bound, then for each event: contact, tenant, id, atMs, json, record json or ''.
+// ARGV: retention seconds, stream bound, contacts bound, host, then for each event: contact, tenant, id, atMs, json, record json or '',
+// and '1' where the record is the region's own, which never takes the place of another.
 const PUBLISH = `
 local p, retention, stream_max, contacts_max = '${PREFIX}', ARGV[1], ARGV[2], tonumber(ARGV[3])
+local host = ARGV[4]
 local stored = 0
-for i = 4, #ARGV, 6 do
+for i = 5, #ARGV, 7 do
   local contact, tenant, id, at, json, record = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
   local events = p .. ':contact:' .. contact .. ':events'
   local head = p .. ':contact:' .. contact .. ':head'
@@ -43,7 +52,15 @@ for i = 4, #ARGV, 6 do
       redis.call('ZREMRANGEBYSCORE', p .. ':contacts:' .. tenant, '-inf', oldest)
       redis.call('ZREMRANGEBYSCORE', p .. ':contacts', '-inf', oldest)
     end
-    if record ~= '' then redis.call('HSET', head, 'record', record) end
+    redis.call('HSETNX', head, 'host', host)
+    local open = p .. ':open:' .. redis.call('HGET', head, 'host')
+    if record ~= '' then
+      redis.call(ARGV[i+6] == '1' and 'HSETNX' or 'HSET', head, 'record', record)
+      redis.call('ZREM', open, contact)
+    elseif redis.call('HEXISTS', head, 'record') == 0 then
+      redis.call('ZADD', open, 'NX', at, contact)
+      redis.call('EXPIRE', open, retention)
+    end
     redis.call('EXPIRE', events, retention)
     redis.call('EXPIRE', head, retention)
   end
@@ -53,6 +70,8 @@ if over > 0 then
   for _, contact in ipairs(redis.call('ZRANGE', p .. ':contacts', 0, over - 1)) do
     local base = p .. ':contact:' .. contact
     local tenant = redis.call('HGET', base .. ':head', 'tenantId')
+    local of = redis.call('HGET', base .. ':head', 'host')
+    if of then redis.call('ZREM', p .. ':open:' .. of, contact) end
     if tenant then redis.call('ZREM', p .. ':contacts:' .. tenant, contact) end
     redis.call('ZREM', p .. ':contacts', contact)
     redis.call('DEL', base .. ':events', base .. ':head', base .. ':decisions')
@@ -69,7 +88,10 @@ export class RedisContactEventStore implements ContactEventStore {
     this.#limits = limits;
   }
 
-  async publish(events: readonly CallEvent[]): Promise<Outcome<{ stored: number; repeated: number }, StoreAway>> {
+  async publish(
+    events: readonly CallEvent[],
+    hostId: PopHostId,
+  ): Promise<Outcome<{ stored: number; repeated: number }, StoreAway>> {
     const { retentionSeconds, eventsInStreamMax, contactsMax } = this.#limits;
     const flat = events.flatMap((event) => [
       event.callId,
@@ -78,12 +100,40 @@ export class RedisContactEventStore implements ContactEventStore {
       event.atUnixMs,
       JSON.stringify(event),
       event.record === undefined ? "" : JSON.stringify(event.record),
+      isOfRegion(event) ? "1" : "",
     ]);
     try {
       const stored = Number(
-        await this.#redis.eval(PUBLISH, 0, retentionSeconds, eventsInStreamMax, contactsMax, ...flat),
+        await this.#redis.eval(PUBLISH, 0, retentionSeconds, eventsInStreamMax, contactsMax, hostId, ...flat),
       );
       return succeed({ stored, repeated: events.length - stored });
+    } catch (error) {
+      return fail(redisAway(error));
+    }
+  }
+
+  async openContacts(hostId: PopHostId): Promise<Outcome<readonly OpenContact[], StoreAway>> {
+    const key = `${PREFIX}:open:${hostId}`;
+    try {
+      const ids = await this.#redis.zrange(key, 0, "-1");
+      const heads = await Promise.all(
+        ids.map((id) => this.#redis.hmget(contactKey(id, "head"), "tenantId", "firstAt")),
+      );
+      const open: OpenContact[] = [];
+      const gone: string[] = [];
+      ids.forEach((id, at) => {
+        const [tenantId, firstAt] = heads[at] ?? [];
+        if (!tenantId)
+          gone.push(id); // past its retention
+        else
+          open.push({
+            contactId: asId<"call">(id),
+            tenantId: asId<"tenant">(tenantId),
+            firstEventAtUnixMs: Number(firstAt),
+          });
+      });
+      if (gone.length > 0) void this.#redis.zrem(key, ...gone).catch(() => {});
+      return succeed(open);
     } catch (error) {
       return fail(redisAway(error));
     }

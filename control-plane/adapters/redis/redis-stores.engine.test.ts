@@ -52,7 +52,7 @@ describe("Redis", { skip }, () => {
     const at = (id: string, atUnixMs: number) => ({
       ...{ id, callId: asId<"call">(id), tenantId: ACME, sequence: 1, atUnixMs, name: "call.arrived", fields: {} },
     });
-    await store.publish([at("old", 1_800_000_000_000), at("new", 1_800_000_060_001)]);
+    await store.publish([at("old", 1_800_000_000_000), at("new", 1_800_000_060_001)], asId<"pop-host">("fra-01-a"));
     assert.deepEqual(await redis.zrange("tollgate:v1:contacts:acme", "0", "-1"), ["new"]);
     assert.deepEqual(await redis.zrange("tollgate:v1:contacts", "0", "-1"), ["new"]);
   });

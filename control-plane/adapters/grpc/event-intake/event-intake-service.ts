@@ -1,4 +1,5 @@
 import { ServerError, Status } from "nice-grpc";
+import { asId } from "../../../../kernel/ids.ts";
 import type { EventIntakeServiceImplementation } from "../../../../proto/gen/call_events/v1/call_events.ts";
 import type { ContactEventStore } from "../../../boundary/contact-event-store.ts";
 import { certificateOf } from "../grpc-server.ts";
@@ -15,7 +16,7 @@ export const eventIntakeService = (store: Pick<ContactEventStore, "publish">): E
       throw new ServerError(Status.INVALID_ARGUMENT, `events.too-many: at most ${EVENTS_MAX} in a batch`);
     // An event that nobody can tell apart is dropped here: refusing it would hold up its spool for ever.
     const readable = events.map(eventFromWire).filter((event) => event !== undefined);
-    const published = await store.publish(readable);
+    const published = await store.publish(readable, asId<"pop-host">(hostId));
     if (!published.ok) throw new ServerError(Status.UNAVAILABLE, published.failure.code);
     return { stored: published.value.stored, repeatedCount: published.value.repeated };
   },
