@@ -50,6 +50,7 @@ export function closedByRegion(
       endCode: LOST_WITHOUT_STATE,
       segments: [],
       media: [],
+      reAnchored: 0,
     },
   };
 }
