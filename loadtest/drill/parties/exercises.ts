@@ -117,6 +117,7 @@ async function act(call: DrillCall, exercise: Exercise, asked: Ask, over: End): 
     case "agent-answers":
       call.agent.answer();
       await call.agent.until("confirmed", ANSWER_MS);
+      call.agent.speak(call.agentHz);
       await call.hearEachOther(HEAR_MS);
       return overByA();
     case "caller-gives-up":

@@ -132,7 +132,7 @@ function gapWords({ wire, ownStallMs }: DrillReport): string {
 
 const spread = (gap: Spread | undefined): Html =>
   gap === undefined
-    ? raw('<td colspan="3" class="quiet">no audio before</td>')
+    ? raw('<td class="n">–</td><td class="n">–</td><td class="n">–</td>')
     : html`<td class="n">${ms(gap.p50)}</td><td class="n">${ms(gap.p99)}</td><td class="n">${ms(gap.max)}</td>`;
 
 function classTable({ classes }: DrillReport): Html {

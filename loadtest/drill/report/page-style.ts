@@ -22,7 +22,7 @@ table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; font-weight: 600; color: var(--quiet); font-size: 12.5px; }
 th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.bad, tr.bad td { color: var(--bad); } tr.bad td:first-child { font-weight: 650; }
+.bad, tr.bad td { color: var(--bad); } tr.bad td:first-child { font-weight: 650; white-space: nowrap; }
 tr.mark td { color: var(--mark); font-weight: 600; }
 .wide { overflow-x: auto; }
 svg { display: block; width: 100%; height: auto; }
