@@ -154,8 +154,9 @@ class TollgateUnderTest implements RunningSystem {
     const all = isHost ? withDescendants(roots) : roots;
     if (all.length === 0) throw new Error(`nothing runs that is called "${victim}"`);
     const atUnixMs = Date.now();
-    if (isHost || stayDown)
-      for (const one of supervised) void this.#running.kill(one.name, signal, { stayDown: signal === "SIGKILL" });
+    // Its supervisor must know that the end is meant; the signal itself waits for nobody.
+    if (isHost && signal !== "SIGTERM") this.#running.signalHost(name, signal).catch(() => {});
+    else if (stayDown) this.#running.kill(name, signal, { stayDown }).catch(() => {});
     for (const pid of all) sendSignal(pid, signal);
     return { pids: all, atUnixMs };
   }
@@ -163,7 +164,7 @@ class TollgateUnderTest implements RunningSystem {
   async start(victim: string): Promise<void> {
     const [kind, name = ""] = victim.split(" ");
     const names = this.#running.processes().map((one) => one.name);
-    for (const one of names.filter((own) => (kind === "host" ? own.startsWith(`${name}/`) : own === name))) {
+    for (const one of names.filter((own) => own === (kind === "host" ? `${name}/keeper` : name))) {
       const started = await this.#running.start(one);
       if (!started.ok) throw new Error(showUpFailure(started.failure));
     }
