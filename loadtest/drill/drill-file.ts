@@ -22,6 +22,7 @@ const NETWORKS = ["netns", "loopback"] as const;
 export type Network = (typeof NETWORKS)[number];
 
 const SIGNALS = ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGCONT"] as const;
+export type FaultSignal = (typeof SIGNALS)[number];
 
 /** "host fra-01-a", "process fra-01-a/pop", "process redis" */
 const victim = z

@@ -499,7 +499,7 @@ class Drilling {
       (plan): CallReport =>
         this.#callReport(plan, byId.get(plan.id), arrivals, messages, unasked.reanchored, after.records),
     );
-    const { timeline, milestones } = timelineOf(system.events, this.#faultAtUnixMs, this.#watchedUntilUnixMs + 5_000);
+    const { timeline, milestones } = timelineOf(system.events, this.#faultAtUnixMs, this.#watchedUntilUnixMs);
     const firstOk = Math.min(
       ...probed.flatMap(({ okUnixMs }) => (okUnixMs === undefined || okUnixMs < this.#faultAtUnixMs ? [] : [okUnixMs])),
     );

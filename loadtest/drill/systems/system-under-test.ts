@@ -2,7 +2,7 @@
 // it cannot do at all is said, and reported as such.
 
 import type { PhoneTls } from "../../phones/stream-links.ts";
-import type { Drill, Network } from "../drill-file.ts";
+import type { Drill, FaultSignal, Network } from "../drill-file.ts";
 import type { Ability, ClassName } from "../load-classes.ts";
 
 export interface LanePlan {
@@ -64,7 +64,7 @@ export interface RunningSystem {
   /** Makes the agents of a lane's class reachable; several times does no harm. */
   bringAgents(lane: number, className: ClassName): Promise<void>;
   /** "host fra-01-a", "process fra-01-a/pop". Resolves when the signal has been sent to all of it. @throws when there is no such thing */
-  signal(victim: string, signal: NodeJS.Signals, stayDown: boolean): Promise<Signalled>;
+  signal(victim: string, signal: FaultSignal, stayDown: boolean): Promise<Signalled>;
   start(victim: string): Promise<void>;
   /** @throws where there are no links */
   cut(between: readonly [string, string]): Promise<() => Promise<void>>;

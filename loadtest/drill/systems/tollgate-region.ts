@@ -8,6 +8,7 @@ import { type RunningRegion, showUpFailure, startRegion } from "../../../cli/up/
 import { developmentSipCertificate } from "../../../control-plane/adapters/pki/development-ca.ts";
 import { silentLog } from "../../../kernel/log.ts";
 import { Operator } from "../../demo/operator.ts";
+import type { FaultSignal } from "../drill-file.ts";
 import { type ClassName, LOAD_CLASSES } from "../load-classes.ts";
 import { agentIdOf, documents, LOAD_NUMBERS, numberOf, referUri, TENANT, writePrompts } from "./drill-tenant.ts";
 import { dialogsOf, relayCallsOf, workerEndpointsOf } from "./leftovers.ts";
@@ -144,7 +145,7 @@ class TollgateUnderTest implements RunningSystem {
     );
   }
 
-  async signal(victim: string, signal: NodeJS.Signals, stayDown: boolean): Promise<Signalled> {
+  async signal(victim: string, signal: FaultSignal, stayDown: boolean): Promise<Signalled> {
     const [kind, name = ""] = victim.split(" ");
     const isHost = kind === "host";
     const supervised = this.#running
