@@ -101,6 +101,8 @@ export const sipServerConfig = ({ region, host, paths, ipv6 }: HostConfigPlace):
     admin: { host: host.localAddress, port: sipAdmin, secretFile: join(paths.secrets, `${host.id}-sip`) },
     http: { host: host.localAddress, port: sipHttp },
     trustedSources: "told",
+    // Written down for whoever serves next: the process that is started in its place, or the twin's.
+    checkpoints: { service: host.id, redis: redisAt(region, paths) },
     // A pop that was started again does not take up its old dialogs yet: their callers need not listen to nothing for long.
     orphanGraceMs: 5_000,
   };
