@@ -23,7 +23,7 @@ export interface MediaWorkerOptions {
 
 const PROTOCOL_VERSION = 1;
 /** A local socket: trying costs nothing, and a caller hears nothing until it is there again. */
-const RECONNECT: BackoffPolicy = { firstMs: 50, factor: 1.6, waitMsMax: 500, jitter: 0.3 };
+const RECONNECT: BackoffPolicy = { firstMs: 20, factor: 1.4, waitMsMax: 200, jitter: 0.3 };
 const LINE_BYTES_MAX = 1 << 20;
 
 /** What the worker was told of one call, and gets told again when it is another one. Plain data. */

@@ -535,14 +535,17 @@ export class RtpengineMediaRelay implements MediaRelay {
     do {
       this.#checkAgain = false;
       await this.#watch();
+      // As they are now: one that is anchored, or anchored anew, while rtpengine lists its calls need not be in the list.
+      const calls = [...this.#calls];
       const listed = await this.#ng.request({ command: "list", limit: LISTED_MAX });
       if (!listed.ok) continue; // away again: its return leads here
       const known = new Set(Array.isArray(listed.value.calls) ? listed.value.calls.map(String) : []);
       const inDoubt = known.size >= LISTED_MAX;
-      const calls = [...this.#calls.keys()];
       for (let at = 0; at < calls.length; at += CHECKS_AT_ONCE)
         await Promise.all(
-          calls.slice(at, at + CHECKS_AT_ONCE).map((call) => this.#checkCall(call, known.has(call), inDoubt)),
+          calls
+            .slice(at, at + CHECKS_AT_ONCE)
+            .map(([call, relayed]) => this.#checkCall(call, relayed, known.has(call), inDoubt)),
         );
     } while (this.#checkAgain);
     this.#checking = false;
@@ -557,10 +560,9 @@ export class RtpengineMediaRelay implements MediaRelay {
     return passedOn || Date.now() - saidAtUnixMs > WRAP_SURELY_NOT_MS;
   }
 
-  #checkCall(call: CallId, listed: boolean, inDoubt: boolean): Promise<unknown> {
+  #checkCall(call: CallId, relayed: RelayedCall, listed: boolean, inDoubt: boolean): Promise<unknown> {
     return this.#inTurn(call, async () => {
-      const relayed = this.#anchored(call);
-      if (relayed === undefined) return succeed(undefined);
+      if (this.#anchored(call) !== relayed) return succeed(undefined);
       if (!listed) {
         const found = inDoubt ? await this.#request("query", call, {}) : undefined;
         if (found?.ok !== true) {

@@ -57,6 +57,31 @@ describe("the NG client", () => {
     });
   });
 
+  test("a relay that is back is sent at once what waits for it, and its return is told", async () => {
+    const back: string[] = [];
+    client.onBack(() => back.push("back"));
+    assert.ok(!(await client.request({ command: "ping" })).ok);
+    const waiting = client.request({ command: "offer" });
+    respond = (_at, cookie) => [`${cookie} {"result":"ok"}`];
+    assert.ok((await waiting).ok);
+    assert.deepEqual(back, ["back"]);
+    assert.ok((await client.request({ command: "offer" })).ok);
+  });
+
+  test("away for longer, commands fail at once; it is still asked for, and taken back", async () => {
+    const back = new Promise<void>((resolve) => client.onBack(resolve));
+    assert.ok(!(await client.request({ command: "ping" })).ok);
+    let failed = await client.request({ command: "offer" });
+    while (!failed.ok && failed.failure.code === "media.relay-away" && failed.failure.waitedMs > 0)
+      failed = await client.request({ command: "offer" });
+    assert.deepEqual(failed, { ok: false, failure: { code: "media.relay-away", command: "offer", waitedMs: 0 } });
+    const asked = heard.length;
+    respond = (_at, cookie) => [`${cookie} {"result":"pong"}`];
+    await back;
+    assert.ok(heard.length > asked);
+    assert.ok((await client.request({ command: "offer" })).ok);
+  });
+
   test("no answer fails within the limit; too many without an answer fail at once; closing fails the rest", async () => {
     const away = (waitedMs: number) => ({
       ok: false,
