@@ -70,7 +70,13 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   const flows = book("flows");
   const secret = readSecretFile("sip.secretFile", config.sip.secretFile);
   const signalling = new DrachtioSignalling(
-    { host: config.sip.host, port: config.sip.port, secret, server: config.sip.server, instance: hostId },
+    {
+      host: config.sip.host,
+      port: config.sip.port,
+      secret,
+      server: config.sip.server,
+      instance: config.checkpoints?.service ?? hostId,
+    },
     log,
   );
 

@@ -3,6 +3,7 @@
 // socket on which they began, and ours outlive it.
 
 import type { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
 import Srf from "drachtio-srf";
 import type { Log } from "../../../kernel/log.ts";
 import { type FromServer, methodOf, readFrame } from "./frames.ts";
@@ -28,9 +29,13 @@ export interface LinkUser {
 interface SrfInternals {
   readonly app: {
     readonly client: {
-      _getDefaultSocket(): unknown;
+      _getDefaultSocket(): Socket;
       route(verb: string): void;
-      readonly wp: EventEmitter & { send(socket: unknown, frame: string): string };
+      readonly wp: EventEmitter & {
+        closing?: boolean;
+        readonly reconnectVars?: { readonly retryTimer?: NodeJS.Timeout | null };
+        send(socket: unknown, frame: string): string;
+      };
     };
   };
 }
@@ -59,7 +64,7 @@ export class DrachtioLink {
   readonly #user: LinkUser;
   /** Who waits for the reply to a command. */
   readonly #replies = new Map<string, (reply: Reply) => void>();
-  #socket: unknown;
+  #socket: Socket | undefined;
   #closing = false;
 
   constructor(settings: LinkSettings, log: Log, user: LinkUser) {
@@ -101,8 +106,15 @@ export class DrachtioLink {
 
   close(): void {
     this.#closing = true;
-    if (this.#socket !== undefined) this.srf.disconnect();
+    const socket = this.#socket;
     this.#socket = undefined;
+    // srf's own `disconnect` throws while it has no connection, and would go on dialling.
+    const client: SrfInternals["app"]["client"] | undefined = this.#client;
+    if (client === undefined) return; // never started
+    const { wp } = client;
+    wp.closing = true;
+    clearTimeout(wp.reconnectVars?.retryTimer ?? undefined);
+    socket?.end();
   }
 
   get #client(): SrfInternals["app"]["client"] {

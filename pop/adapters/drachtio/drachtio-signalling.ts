@@ -71,6 +71,8 @@ export class DrachtioSignalling implements SipSignalling {
   readonly #dialogs = new Map<string, Found>();
   /** INVITEs of ours without a final response. */
   readonly #invites = new Map<string, Found & { readonly side: LegId }>();
+  /** Taken up from an earlier process, and not named by the server since. */
+  readonly #nameless = new Map<LegId, KnownCall>();
   /** re-INVITEs of ours without a final response. */
   readonly #reinvites = new Map<string, Found>();
   #host: SignallingHost | undefined;
@@ -111,6 +113,12 @@ export class DrachtioSignalling implements SipSignalling {
 
   connected(): boolean {
     return this.#isAttached;
+  }
+
+  /** What is kept: for whoever looks for leaks. */
+  get load() {
+    const { size: known } = this.#calls;
+    return { calls: known, dialogs: this.#dialogs.size, invites: this.#invites.size + this.#reinvites.size };
   }
 
   // ---- wishes of calls
@@ -177,7 +185,10 @@ export class DrachtioSignalling implements SipSignalling {
       return;
     }
     const known = this.#know(call, calls.restored(state), maxForwards);
-    for (const { leg } of known.state.legs) known.legs.set(leg, { dialogId: "", transactionId: "" });
+    for (const { leg, name } of known.state.legs) {
+      known.legs.set(leg, { dialogId: "", transactionId: "" });
+      if (name === "inviting") this.#nameless.set(leg, known);
+    }
   }
 
   trustSources(cidrs: readonly string[]): void {
@@ -317,7 +328,7 @@ export class DrachtioSignalling implements SipSignalling {
   }
 
   #responded({ transactionId, dialogId, text }: Message): void {
-    const found = this.#invites.get(transactionId);
+    const found = this.#invites.get(transactionId) ?? this.#inviteOf(text);
     if (found === undefined) return this.#reinvited(transactionId, dialogId, text);
     const { known, side: leg } = found;
     const answered = parseSip(text);
@@ -337,6 +348,13 @@ export class DrachtioSignalling implements SipSignalling {
     const usable = answered.get("Contact") !== undefined;
     const sdp = sdpOf(answered.get("Content-Type"), answered.body) ?? "";
     this.#handle(known, { kind: "accepted", leg, sdp, usable });
+  }
+
+  /** An INVITE of an earlier process, which alone has heard the server's name for it: by its Call-ID. */
+  #inviteOf(text: string): (Found & { readonly side: LegId }) | undefined {
+    const leg = /^call-id[ \t]*:[ \t]*(\S+)/im.exec(text)?.[1] as LegId | undefined;
+    const known = leg && this.#nameless.get(leg);
+    return known && { known, side: leg };
   }
 
   /** The answer to a re-INVITE of ours; nothing depends on one to a BYE, a NOTIFY or a PRACK. */
@@ -474,7 +492,10 @@ export class DrachtioSignalling implements SipSignalling {
       case "send-asked": {
         const { status, sdp } = effect.answer;
         const headers = status === 500 ? { "Retry-After": "1" } : {};
-        this.#link.send(response(effect.transactionId, status, { headers, sdp }));
+        const { transactionId } = effect;
+        this.#link.send(response(transactionId, status, { headers, sdp }), () =>
+          handle({ kind: "asked-settled", transactionId }),
+        );
         return;
       }
       case "send-notify":
@@ -560,6 +581,7 @@ export class DrachtioSignalling implements SipSignalling {
     if (names === undefined) return;
     this.#invites.delete(names.transactionId);
     names.transactionId = transactionId;
+    this.#nameless.delete(leg);
     this.#invites.set(transactionId, { known, side: leg });
   }
 
@@ -573,6 +595,7 @@ export class DrachtioSignalling implements SipSignalling {
     for (const [leg, { dialogId, transactionId }] of legs) {
       if (left.some((state) => state.leg === leg)) continue;
       legs.delete(leg);
+      this.#nameless.delete(leg);
       this.#dialogs.delete(dialogId);
       this.#invites.delete(transactionId);
     }

@@ -84,9 +84,9 @@ export interface Asked {
   readonly side: CallSide;
   /** The call's name for it. */
   readonly request: string;
-  /** The server's; undefined: not delivered to this process. */
+  /** The server's; undefined: not delivered on this connection. */
   readonly transactionId: string | undefined;
-  /** Said to the server, or to be said; undefined: the call has yet to answer. */
+  /** Said to the server, which has not confirmed it, or to be said; undefined: the call has yet to answer. */
   readonly answer: AskedAnswer | undefined;
 }
 
@@ -179,6 +179,7 @@ export type SignallingInput =
       readonly transactionId: string;
       readonly number: string | undefined;
     }
+  | { readonly kind: "asked-settled"; readonly transactionId: string }
   /** The final answer to our re-INVITE; status 0: the server would not send it. */
   | {
       readonly kind: "reinvited";
@@ -205,6 +206,7 @@ export type SignallingEffect =
   | { readonly kind: "send-ack"; readonly leg: LegId }
   /** Comes back as bye-settled: answered, or nothing was there to be ended. */
   | { readonly kind: "send-bye"; readonly side: CallSide; readonly code: string | undefined }
+  /** Comes back as asked-settled, whatever became of it. */
   | { readonly kind: "send-asked"; readonly transactionId: string; readonly answer: AskedAnswer }
   | { readonly kind: "send-notify"; readonly notice: Notice }
   /** Comes back as reinvited; a 2xx is acknowledged by whoever hears it. */
@@ -378,6 +380,13 @@ function take(turn: Turn, input: SignallingInput): void {
       return reinvite(turn, input.side, input.sdp);
     case "reinvited":
       return reinvited(turn, input);
+    case "asked-settled": {
+      const { asked } = turn.state;
+      const isLeft = ({ kind, transactionId, answer }: Asked) =>
+        kind === "refer" || answer === undefined || transactionId !== input.transactionId;
+      if (!asked.every(isLeft)) turn.state = { ...turn.state, asked: asked.filter(isLeft) };
+      return;
+    }
     case "glare-over": {
       const known = turn.reinvite(input.side);
       return known?.phase === "pausing" ? sayReinvite(turn, { ...known, attempt: known.attempt + 1 }) : undefined;
@@ -458,7 +467,12 @@ function take(turn: Turn, input: SignallingInput): void {
         turn.tell({ kind: "referred", side: input.side, request: input.request, number: input.number }),
       );
     case "detached":
-      turn.state = { ...turn.state, attached: false, standing: [] };
+      turn.state = {
+        ...turn.state,
+        attached: false,
+        standing: [],
+        asked: turn.state.asked.map((one) => ({ ...one, transactionId: undefined })),
+      };
       return;
     case "standing":
       turn.state = { ...turn.state, standing: [...turn.state.standing, { side: input.side, is: input.is }] };
@@ -532,15 +546,15 @@ function answerAsked(turn: Turn, input: Extract<SignallingInput, { kind: "answer
   const known = asked[at];
   if (known === undefined || known.answer !== undefined) return;
   const { answer } = input;
-  const isSaid = attached && known.transactionId !== undefined;
-  if (isSaid) turn.do({ kind: "send-asked", transactionId: known.transactionId, answer });
+  const { transactionId } = known;
+  if (attached && transactionId !== undefined) turn.do({ kind: "send-asked", transactionId, answer });
   const rest = asked.toSpliced(at, 1);
   // Kept until the server must have it: it delivers again what it has not.
   if (known.kind === "refer") {
     const older = rest.filter(({ kind, answer }) => kind === "refer" && answer !== undefined);
     const tooOld = older.slice(0, Math.max(0, older.length - REFERS_KEPT + 1));
     turn.state = { ...turn.state, asked: [...rest.filter((one) => !tooOld.includes(one)), { ...known, answer }] };
-  } else turn.state = { ...turn.state, asked: isSaid ? rest : [...rest, { ...known, answer }] };
+  } else turn.state = { ...turn.state, asked: [...rest, { ...known, answer }] };
 }
 
 function notify(turn: Turn, notice: Notice): void {
@@ -654,9 +668,7 @@ function asked(turn: Turn, given: Asked, tell: () => void): void {
   const known = list[at];
   if (known !== undefined) {
     if (known.answer !== undefined) turn.do({ kind: "send-asked", transactionId, answer: known.answer });
-    const isKept = known.kind === "refer" || known.answer === undefined;
-    const one = { ...known, transactionId };
-    turn.state = { ...turn.state, asked: isKept ? list.with(at, one) : list.toSpliced(at, 1) };
+    turn.state = { ...turn.state, asked: list.with(at, { ...known, transactionId }) };
     return;
   }
   const { caller, forgotten } = turn.state;
@@ -690,15 +702,10 @@ function reconcile(turn: Turn): void {
     const state = turn.leg(leg);
     if (state !== undefined) reconcileLeg(turn, state, isOf(leg));
   }
-  for (const { transactionId, answer, kind } of turn.state.asked) {
-    // Answers that were given while it was away; a request it has not delivered again is no longer there.
-    if (kind === "reoffer" && answer !== undefined && transactionId !== undefined)
-      turn.do({ kind: "send-asked", transactionId, answer });
-  }
-  turn.state = {
-    ...turn.state,
-    asked: turn.state.asked.filter(({ kind, answer }) => kind === "refer" || answer === undefined),
-  };
+  // It has delivered again what has no answer: the rest is no longer there.
+  const isThere = ({ kind, answer, transactionId }: Asked) =>
+    transactionId !== undefined || (kind === "refer" && answer !== undefined);
+  turn.state = { ...turn.state, asked: turn.state.asked.filter(isThere) };
   for (const notice of notices) notify(turn, notice);
   for (const one of turn.state.reinvites) if (one.phase === "asking" && !one.said) sayReinvite(turn, one);
 }

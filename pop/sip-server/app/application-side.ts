@@ -208,8 +208,9 @@ export class ApplicationSide implements ApplicationHost {
     if (refusal !== undefined) nok(refusal);
   }
 
-  /** Whether an application has a call, or part of one. */
+  /** Whether an application has a call, or part of one, or has yet to hear of one. */
   isInUse(owner: Owner): boolean {
+    if (owner.waitingFrames > 0) return true;
     const [first] = this.#parts.dialogs.ownedBy(owner);
     return first !== undefined || this.#parts.server.answers.isOwing(owner) || this.#parts.client.isOwing(owner);
   }
