@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { bornAt, isAlive } from "../../kernel/shell/lock.ts";
 import { CommandEnd, EXIT } from "../exit.ts";
+import { joinNetworkOf } from "../up/own-network.ts";
 import { regionPaths } from "../up/region-paths.ts";
 import { readUpState, type UpState } from "../up/state-file.ts";
 
@@ -35,6 +36,7 @@ export function connectRegion(dataDir: string, region: string): RegionClient {
   const { pid } = state.value;
   if (!isAlive(pid) || bornAt(pid) === "?")
     throw new CommandEnd(EXIT.unavailable, `region ${region} is not up: process ${pid}, which ran it, is gone`);
+  if (state.value.network === "netns") joinNetworkOf(pid);
   return {
     state: state.value,
     rest: (method, path, body) => rest(state.value, method, path, body),

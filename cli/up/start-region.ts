@@ -14,8 +14,9 @@ import { type AlreadyRunning, isAlive, takeLock } from "../../kernel/shell/lock.
 import { Supervised } from "../../kernel/shell/supervised.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { type CatalogueInvalid, showCatalogueMistakes } from "../../regions/schema/catalogue.ts";
-import { controlPlaneRegionOf } from "../../regions/schema/region.ts";
+import { controlPlaneRegionOf, type Region } from "../../regions/schema/region.ts";
 import { type LogEntry, parseLogLine } from "../terminal/log-line.ts";
+import { Fabric, isOwnNamespace, type Network, routable } from "./fabric.ts";
 import { askKeeper, type KeeperAt, type KeeperProcess, type KeeperStatus, KeeperWatch } from "./keeper-watch.ts";
 import { PassedLogs } from "./passed-lines.ts";
 import { type Occupied, occupied, showOccupied } from "./ports.ts";
@@ -36,6 +37,11 @@ export interface StartRegionOptions {
   /** False: neither control plane nor etcd. */
   readonly controlPlane?: boolean;
   readonly redis?: boolean;
+  /**
+   * netns: each host in a network namespace of its own, every address 127.x of the region as 10.x, carriers and agents
+   * in 10.20/16 and 10.30/16. Root only, and only in a process that has a network namespace for itself (`unshare -n`).
+   */
+  readonly network?: Network;
   /** Last word on the JSON configuration of one of our processes. */
   readonly configure?: (process: { name: string; kind: ProcessKind }, config: object) => object;
   /** Every line of every process and of the supervisor itself; nothing is shown when left out. */
@@ -46,6 +52,8 @@ export interface StartRegionOptions {
 
 export type UpFailure =
   | { readonly code: "up.interrupted" }
+  | { readonly code: "up.network-needs-root" }
+  | { readonly code: "up.network-not-own" }
   | AlreadyRunning
   | CatalogueInvalid
   | { readonly code: "up.region-unknown"; readonly region: string; readonly known: readonly string[] }
@@ -106,6 +114,9 @@ export interface RunningRegion {
   kill(name: string, signal: NodeJS.Signals, options?: { readonly stayDown?: boolean }): Promise<void>;
   /** Starts one that is down and waits until it is ready. @fails up.process-failed, up.not-ready */
   start(name: string): Promise<Outcome<void, UpFailure>>;
+  /** With the network "netns" only: nothing passes between this host and anybody else any more, and nobody is told. */
+  cutLink(hostId: string): Promise<void>;
+  healLink(hostId: string): Promise<void>;
   /** Stops one in its own time (SIGTERM), and leaves it stopped. */
   stopProcess(name: string): Promise<void>;
   /** Everything, in the reverse order of its start. May be called again. */
@@ -133,9 +144,15 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   if (!catalogue.ok) return catalogue;
   const known = [...catalogue.value.keys()];
   const id = options.region ?? "eu";
-  const region = catalogue.value.get(id);
-  if (region === undefined) return fail({ code: "up.region-unknown", region: id, known });
-  const controlPlaneRegion = catalogue.value.get(controlPlaneRegionOf(region)) ?? region;
+  const listed = catalogue.value.get(id);
+  if (listed === undefined) return fail({ code: "up.region-unknown", region: id, known });
+  const network = options.network ?? "loopback";
+  if (network === "netns" && process.getuid?.() !== 0) return fail({ code: "up.network-needs-root" });
+  if (network === "netns" && !isOwnNamespace()) return fail({ code: "up.network-not-own" });
+  const placed = (one: Region) => (network === "netns" ? routable(one) : one);
+  const region = placed(listed);
+  const controlPlaneRegion = placed(catalogue.value.get(controlPlaneRegionOf(listed)) ?? listed);
+  const ipv6 = network === "loopback" && hasIpv6();
 
   const hosts = chosenHosts(region, options.hosts);
   const unknown = (options.hosts ?? []).filter((asked) => !hosts.some(({ host }) => host.id === asked));
@@ -160,10 +177,31 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     secretIn(keeperTokenFileOf(paths, host.id));
   }
   const servedHosts = [...catalogue.value.values()]
-    .filter((other) => other !== region && controlPlaneRegionOf(other) === id)
+    .filter((other) => other !== listed && controlPlaneRegionOf(other) === id)
     .flatMap((other) => other.pops.flatMap((pop) => pop.hosts.map((host) => host.id)));
+  const fabricSocket = join(paths.root, "fabric.sock");
+  const fabric =
+    network === "netns"
+      ? await Fabric.open({
+          addresses: [region.local.controlPlaneAddress],
+          hosts: hosts.map(({ pop, host }) => ({
+            hostId: host.id,
+            managementAddress: host.managementAddress,
+            serviceAddresses: pop.hosts
+              .filter(({ id, twin }) => id === host.id || twin === host.id)
+              .map((one) => one.localAddress),
+          })),
+          services: new Map(hosts.map(({ host }) => [host.id, host.localAddress])),
+          socket: fabricSocket,
+        })
+      : undefined;
+  const leave = async () => {
+    await fabric?.close();
+    lock.value.release();
+  };
   const plans = planTopology({
     ...options,
+    ...(fabric === undefined ? {} : { fabricSocket, inside: (hostId: string) => fabric.inside(hostId) }),
     promptsDir: resolve(options.promptsDir ?? join(dataDir, "prompts")),
     region,
     controlPlaneRegion,
@@ -171,7 +209,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     dataDir,
     checkout: CHECKOUT,
     node: process.execPath,
-    ipv6: hasIpv6(),
+    ipv6,
     secrets: { redisPassword: secretIn(paths.redisPasswordFile) },
   });
 
@@ -180,12 +218,19 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       "setpriv",
       "openssl",
       ...(hosts.length > 0 ? ["rtpengine"] : []),
+      ...(network === "netns" ? ["ip", "unshare", "nsenter"] : []),
       ...plans.map(({ command }) => command),
     ]),
   ].filter((name) => !onPath(name));
-  const taken = missing.length > 0 ? [] : await occupied(plans.flatMap(({ listens }) => listens));
+  const taken =
+    missing.length > 0
+      ? []
+      : await occupied(
+          // What is in a namespace of its own is free.
+          plans.filter(({ kind }) => fabric === undefined || kind !== "keeper").flatMap(({ listens }) => listens),
+        );
   if (missing.length > 0 || taken.length > 0) {
-    lock.value.release();
+    await leave();
     return fail(
       missing.length > 0
         ? { code: "up.program-missing", programs: missing }
@@ -210,7 +255,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       sipPort: local.hostPorts.sip,
       sipTlsPort: local.hostPorts.sipTls,
       sipWssPort: local.hostPorts.sipWss,
-      ...(hasIpv6() ? { sipV6Port: ipv6SipPort(region, host) } : {}),
+      ...(ipv6 ? { sipV6Port: ipv6SipPort(region, host) } : {}),
       popUrl: `http://${host.localAddress}:${local.hostPorts.popHttp}`,
       keeperUrl: `http://${host.managementAddress}:${local.hostPorts.keeperHttp}`,
       keeperTokenFile: keeperTokenFileOf(paths, host.id),
@@ -254,6 +299,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       version: 1,
       pid: process.pid,
       region: id,
+      network,
       startedAtUnixMs,
       ...(options.controlPlane === false ? {} : { restUrl: addresses.restUrl }),
       adminTokenFile: addresses.adminTokenFile,
@@ -281,7 +327,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
     for (const one of running) one.close();
     passed.close();
     rmSync(paths.stateFile, { force: true });
-    lock.value.release();
+    await leave();
   };
   const stop = () => {
     stopping ??= stopAll();
@@ -401,6 +447,11 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       return one instanceof Supervised ? startOne(one) : one.start();
     },
     stopProcess: (name) => find(name).stop(),
+    cutLink: async (hostId) => {
+      if (fabric === undefined) throw new Error("a link can be cut with --network netns only");
+      await fabric.cut(hostId);
+    },
+    healLink: async (hostId) => fabric?.heal(hostId),
     stop,
     killAll: () => {
       for (const one of running) one.killNow();
@@ -502,6 +553,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   rtpengine: "rtpengine-daemon",
   setpriv: "util-linux",
   openssl: "openssl",
+  ip: "iproute2",
+  unshare: "util-linux",
+  nsenter: "util-linux",
 };
 
 /** For people: what went wrong, and what to do about it. */
@@ -509,6 +563,10 @@ export function showUpFailure(failure: UpFailure): string {
   switch (failure.code) {
     case "up.interrupted":
       return "interrupted while it was starting; everything is stopped";
+    case "up.network-needs-root":
+      return "network namespaces need root: run it with sudo, or without --network netns";
+    case "up.network-not-own":
+      return "this network namespace has devices of others: start it in one of its own (unshare --net)";
     case "catalogue.invalid":
       return `the region catalogue is not usable:\n${showCatalogueMistakes(failure.mistakes)}`;
     case "up.region-unknown":

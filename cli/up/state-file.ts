@@ -9,6 +9,7 @@ const UpStateSchema = z.object({
   version: z.literal(1),
   pid: z.int(),
   region: z.string(),
+  network: z.enum(["loopback", "netns"]),
   startedAtUnixMs: z.number(),
   /** Undefined when the control plane was left out. */
   restUrl: z.string().optional(),

@@ -75,6 +75,10 @@ export interface TopologyOptions {
   readonly ipv6?: boolean;
   /** Text of the region's generated secrets, by file: Redis wants its own in its configuration. */
   readonly secrets: Readonly<{ redisPassword: string }>;
+  /** Where keepers ask for an address; left out on loopback. */
+  readonly fabricSocket?: string;
+  /** Put before the command of a process of that host. */
+  readonly inside?: (hostId: string) => readonly string[];
   /** Last word on the configuration of one of our processes: tests and capacity runs change limits. */
   readonly configure?: (process: { name: string; kind: ProcessKind }, config: object) => object;
 }
@@ -258,10 +262,14 @@ function hostPlan(
       pop: program("pop"),
     },
     services: served.map((one) => serviceConfig(options, host, one)),
+    fabricSocket: options.fabricSocket,
   });
   const url = `http://${host.managementAddress}:${ports.keeperHttp}`;
+  const own = ours(options, paths, "keeper", host.id, config);
+  const [wrapper, ...wrapped] = options.inside?.(host.id) ?? [];
   return {
-    ...ours(options, paths, "keeper", host.id, config),
+    ...own,
+    ...(wrapper === undefined ? {} : { command: wrapper, args: [...wrapped, own.command, ...own.args] }),
     links: [...served.flatMap(certificateLinks), ...keeperCertificateLinks(paths, host, root)],
     folders: [
       join(root, "keeper"),

@@ -14,6 +14,7 @@ import { rtpengineSpawn } from "../adapters/rtpengine/spawn-arguments.ts";
 import { absentFence, absentOwnerStore, absentTwin } from "./adapters/absent/absent.ts";
 import { readMemory, writeMemory } from "./adapters/disk/keeper-memory.ts";
 import { EtcdOwnerStore } from "./adapters/etcd/owner-store.ts";
+import { FabricAddressMover } from "./adapters/fabric/fabric-mover.ts";
 import { openKeeperHttp } from "./adapters/http/keeper-http.ts";
 import { PopIntake } from "./adapters/http/pop-intake.ts";
 import { ForwardedLines } from "./adapters/processes/forwarded-lines.ts";
@@ -24,6 +25,7 @@ import { Drain } from "./app/drain.ts";
 import { Keeper } from "./app/keeper.ts";
 import { keeperMetrics } from "./app/keeper-metrics.ts";
 import { readiness } from "./app/readiness.ts";
+import type { AddressMover } from "./boundary/address-mover.ts";
 import { KeeperConfig, type ServiceConfig } from "./config/keeper-config.ts";
 import { KEEPER_TIMING, type KeeperSettings } from "./core/keeper-machine.ts";
 
@@ -81,7 +83,7 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
             certDir: heartbeat.certDir,
             log,
           }),
-    addresses: { take: async () => ({ ok: true, value: undefined }) },
+    addresses: moverOf(config),
     fence,
     processes,
     log,
@@ -142,6 +144,15 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
       await keeper.close();
     },
   };
+}
+
+function moverOf({ addressMover, hostId }: KeeperConfig): AddressMover {
+  switch (addressMover.kind) {
+    case "local":
+      return { take: async () => ({ ok: true, value: undefined }) };
+    case "fabric":
+      return new FabricAddressMover({ socket: addressMover.socket, host: idOf(hostId) });
+  }
 }
 
 const idOf = (service: string): PopHostId => asId<"pop-host">(service);

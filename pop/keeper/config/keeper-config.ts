@@ -54,13 +54,6 @@ const addressMover = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("local") }),
   /** `tollgate up --network netns`: whoever runs the fabric is asked, on this socket. */
   z.strictObject({ kind: z.literal("fabric"), socket: z.string() }),
-  z.strictObject({
-    kind: z.literal("aws"),
-    region: z.string().min(1),
-    networkInterfaceId: z.string().min(1),
-    /** For tests and private endpoints. */
-    endpoint: z.url().optional(),
-  }),
 ]);
 
 export const KeeperConfig = z
