@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { A, B, type SimulatedHost, SimulatedPair } from "./simulated-pair.ts";
+import { A, B, type SimulatedHost, SimulatedPair, type SlowWay } from "./simulated-pair.ts";
 
 // What holds under any faults. That no service has two holders, no epoch two owners, and no record an epoch that goes
 // back, the pair proves after every step; here come the faults, and what must be true when they are over.
@@ -20,7 +20,14 @@ const fault = fc.oneof(
   fc.record({ kind: fc.constant("pause" as const), host, forMs }),
   fc.record({ kind: fc.constant("cut" as const), ways: fc.uniqueArray(way, { minLength: 1, maxLength: 4 }), forMs }),
   fc.record({ kind: fc.constant("etcd" as const), forMs }),
-  fc.record({ kind: fc.constant("slow" as const), delayMs: fc.integer({ min: 1, max: 250 }), forMs }),
+  fc.record({
+    kind: fc.constant("slow" as const),
+    ways: fc.uniqueArray(fc.constantFrom<SlowWay>("a>b", "b>a", "a>etcd", "b>etcd", "etcd>a", "etcd>b"), {
+      minLength: 1,
+    }),
+    delayMs: fc.integer({ min: 1, max: 350 }),
+    forMs,
+  }),
   fc.record({ kind: fc.constant("process" as const), host, service: host, forMs: fc.constant(1) }),
   fc.record({ kind: fc.constant("hand-over" as const), host, service: host, forMs: fc.constant(1) }),
   fc.record({ kind: fc.constant("return" as const), host, forMs: fc.constant(1) }),
@@ -59,9 +66,9 @@ function inflict(pair: SimulatedPair, fault: Fault): void {
         pair.etcdUp = true;
       });
     case "slow":
-      pair.delayMs = fault.delayMs;
+      for (const slow of fault.ways) pair.extraMs.set(slow, fault.delayMs);
       return pair.after(fault.forMs, () => {
-        pair.delayMs = 1;
+        for (const slow of fault.ways) pair.extraMs.delete(slow);
       });
     case "process":
       return pair.killProcess(of(fault.host), of(fault.service).id, "pop");
@@ -90,7 +97,7 @@ test("property: never two holders; once all faults are over, every service has e
       pair.heal();
       pair.lostAnswers = 0;
       pair.etcdUp = true;
-      pair.delayMs = 1;
+      pair.extraMs.clear();
       for (const each of [pair.a, pair.b]) {
         pair.resume(each);
         pair.powerOn(each);

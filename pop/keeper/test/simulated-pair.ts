@@ -80,7 +80,8 @@ class Host {
   }
 }
 
-type Way = "a>b" | "b>a" | "a>etcd" | "b>etcd" | "a>redis" | "b>redis";
+export type Way = "a>b" | "b>a" | "a>etcd" | "b>etcd" | "a>redis" | "b>redis";
+export type SlowWay = Way | "etcd>a" | "etcd>b";
 
 export class SimulatedPair {
   readonly rng: Rng;
@@ -94,6 +95,8 @@ export class SimulatedPair {
   /** Of one message, one way. */
   delayMs = 1;
   jitterMs = 2;
+  /** Beyond that, by way. */
+  readonly extraMs = new Map<SlowWay, number>();
   /** Share of answers of etcd that are lost though it did what was asked, or will only do it later. */
   lostAnswers = 0;
   readonly owners = new Map<string, string>();
@@ -423,12 +426,21 @@ export class SimulatedPair {
 
   // --- the twin link: as TCP behaves ---------------------------------------------------------------------------------
 
+  readonly #lastMs = new Map<Host, number>();
+
+  /** TCP overtakes nothing. */
+  #inOrderMs(from: Host, to: Host): number {
+    const atMs = Math.max(this.#nowMs + this.#flightMs(this.#way(from)), this.#lastMs.get(to) ?? 0);
+    this.#lastMs.set(to, atMs);
+    return atMs - this.#nowMs;
+  }
+
   #isCut(from: Host, to: Host): boolean {
     return this.cut.has(this.#way(from)) || this.blackHole === from || this.blackHole === to;
   }
 
-  #flightMs(): number {
-    return this.delayMs + this.rng.next() * this.jitterMs;
+  #flightMs(way?: SlowWay): number {
+    return this.delayMs + this.rng.next() * this.jitterMs + (way === undefined ? 0 : (this.extraMs.get(way) ?? 0));
   }
 
   #way(from: Host): Way {
@@ -442,12 +454,12 @@ export class SimulatedPair {
       if (this.#nowMs <= timeOutAtMs) this.tell(host, event);
     };
     const { boot } = host;
-    this.after(this.#flightMs(), () => {
+    this.after(this.#flightMs(this.#way(host)), () => {
       const reached = !this.#isCut(host, peer) && !this.#isCut(peer, host) && !this.#off.has(peer);
       const peerBoot = peer.boot;
       const runs = peer.state !== undefined;
       const turns = runs && !peer.paused;
-      this.after(this.#flightMs(), () => {
+      this.after(this.#flightMs(this.#way(peer)), () => {
         if (host.boot !== boot || host.state === undefined) return;
         if (reached && !runs) return answer({ kind: "twin-refused", link: id });
         if (!reached || !turns || peer.boot !== peerBoot || peer.state === undefined)
@@ -496,7 +508,7 @@ export class SimulatedPair {
 
   /** In order, kept back while the way is cut, gone with the connection. */
   #deliver(link: Link, from: Host, to: Host, toBoot: string, event: KeeperEvent): void {
-    this.after(this.#flightMs(), () => {
+    this.after(this.#inOrderMs(from, to), () => {
       if (!link.open || to.boot !== toBoot) return;
       if (this.#isCut(from, to) || this.#isCut(to, from))
         return this.after(100, () => this.#deliver(link, from, to, toBoot, event));
@@ -505,7 +517,7 @@ export class SimulatedPair {
   }
 
   #deliverAnyway(from: Host, to: Host, toBoot: string, event: KeeperEvent): void {
-    this.after(this.#flightMs(), () => {
+    this.after(this.#flightMs(this.#way(from)), () => {
       if (to.boot !== toBoot) return;
       // An end that is not heard of is noticed by the silence: the adapter closes what says nothing for a second
       if (this.#isCut(from, to)) return this.after(1_000, () => to.boot === toBoot && this.tell(to, event));
@@ -533,12 +545,12 @@ export class SimulatedPair {
     this.after(CALL_MS, () => settle(away));
     const lost = whom === "etcd" && this.rng.next() < this.lostAnswers;
     // Asked in time, done late: the worst that a store can do to who has given up waiting
-    const reachesInMs = this.#flightMs() + (lost && this.rng.next() < 0.5 ? this.rng.next() * 3_000 : 0);
+    const reachesInMs = this.#flightMs(way) + (lost && this.rng.next() < 0.5 ? this.rng.next() * 3_000 : 0);
     this.after(reachesInMs, () => {
       if (this.cut.has(way) || this.blackHole === host || !isUp()) return;
       const answer = does();
       if (lost) return;
-      this.after(this.#flightMs(), () => {
+      this.after(this.#flightMs(whom === "etcd" ? `etcd>${name}` : undefined), () => {
         if (!this.cut.has(way) && this.blackHole !== host) settle(answers(answer));
       });
     });
@@ -557,7 +569,7 @@ export class SimulatedPair {
     this.#records.set(service, entry);
     for (const host of [this.a, this.b])
       if (!this.cut.has(host === this.a ? "a>etcd" : "b>etcd") && this.blackHole !== host)
-        this.#soon(host, this.#flightMs(), { kind: "owner-seen", service, entry });
+        this.#soon(host, this.#flightMs(host === this.a ? "etcd>a" : "etcd>b"), { kind: "owner-seen", service, entry });
     return { ok: true, value: entry } as const;
   }
 }

@@ -244,6 +244,48 @@ describe("silence", () => {
   });
 });
 
+describe("slow networks lengthen no lease: the other does not know of the delay", () => {
+  const slowly = (ways: Parameters<SimulatedPair["extraMs"]["set"]>[0][], etcd: boolean) => {
+    for (let cutAfterMs = 0; cutAfterMs < 400; cutAfterMs += 20) {
+      const pair = pairAtWork();
+      if (!etcd) pair.partition("a>etcd");
+      for (const way of ways) pair.extraMs.set(way, 330);
+      pair.runFor(3_000 + cutAfterMs);
+      assert.deepEqual(pair.holders(A), [pair.a]);
+      pair.blackHole = pair.a;
+      until(pair, () => pair.serves(pair.b, A), 3_000); // the pair proves at every step that there was one
+    }
+  };
+  test("answers of etcd come late", () => slowly(["etcd>a"], true));
+  test("grants come late", () => slowly(["b>a"], false));
+  test("a claim that is answered late", () => {
+    for (let cutAfterMs = 340; cutAfterMs < 460; cutAfterMs += 5) {
+      const pair = new SimulatedPair();
+      pair.partition("a>b", "b>a");
+      pair.extraMs.set("etcd>a", 340);
+      pair.startBoth();
+      until(pair, () => pair.a.state?.home.tenure.name === "claiming", 4_000);
+      pair.runFor(cutAfterMs);
+      pair.blackHole = pair.a;
+      pair.runFor(6_000);
+    }
+  });
+});
+
+test("a host that wakes up without etcd is granted nothing that its twin is about to take", () => {
+  for (let pausedMs = 1_850; pausedMs < 2_150; pausedMs += 4) {
+    const pair = pairAtWork();
+    pair.partition("a>etcd");
+    pair.runFor(1_000);
+    pair.extraMs.set("etcd>b", 60);
+    pair.pause(pair.a);
+    pair.runFor(pausedMs);
+    pair.resume(pair.a);
+    pair.runFor(5_000);
+    assert.equal(pair.holders(A).length, 1);
+  }
+});
+
 describe("on purpose", () => {
   test("drain: the service goes to the twin in order, without a lapse, and stays there", () => {
     const pair = pairAtWork();
