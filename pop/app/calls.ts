@@ -174,7 +174,8 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
   resume(formerDiedAtUnixMs: UnixMs | undefined): void {
     const { clock, ownership } = this.#world;
     const { epoch } = ownership;
-    const outageMs = formerDiedAtUnixMs === undefined ? 0 : Math.max(0, Math.round(clock.unixMs() - formerDiedAtUnixMs));
+    const outageMs =
+      formerDiedAtUnixMs === undefined ? 0 : Math.max(0, Math.round(clock.unixMs() - formerDiedAtUnixMs));
     const standing = [...this.#standing];
     this.#standing.clear();
     for (const call of standing) this.#runners.get(call)?.handle({ kind: "resumed", outageMs, epoch });
