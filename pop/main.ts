@@ -37,6 +37,20 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   const { regionId, popId, hostId, limits, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
+  // First, for it connects while the others open: what a successor waits for longest is its calls.
+  const book = (name: string) =>
+    new RedisCheckpointStore({
+      service: config.checkpoints?.service ?? hostId,
+      book: name,
+      epoch: ownership.epoch,
+      ...config.redis,
+      log,
+      // Another serves: to stop in order would hang up calls that are its own now.
+      onSuperseded: ({ by }) => beginning.superseded(by),
+    });
+  const store = book("calls");
+  const flows = book("flows");
+
   const relay = await RtpengineMediaRelay.open(
     {
       ng: { host: config.rtpengine.ngHost, port: config.rtpengine.ngPort },
@@ -56,18 +70,6 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   const spool = join(dataDir, "spool");
   const events = await EventSpool.open({ dir: spool, publisher, log, bytesMax: limits.spoolBytesMax });
 
-  const book = (name: string) =>
-    new RedisCheckpointStore({
-      service: config.checkpoints?.service ?? hostId,
-      book: name,
-      epoch: ownership.epoch,
-      ...config.redis,
-      log,
-      // Another serves: to stop in order would hang up calls that are its own now.
-      onSuperseded: ({ by }) => beginning.superseded(by),
-    });
-  const store = book("calls");
-  const flows = book("flows");
   const secret = readSecretFile("sip.secretFile", config.sip.secretFile);
   const signalling = new DrachtioSignalling(
     {

@@ -101,8 +101,8 @@ export function deadlinesOf(
   );
 }
 
-/** A call of which only this is known can still be ended, with a record. */
-function closable(state: unknown): CallState | undefined {
+/** A call of which only this is known can still be ended, with a record. @returns undefined: not even that is readable */
+export function closable(state: unknown): CallState | undefined {
   if (!isRecord(state) || !isBasics(state.basics)) return undefined;
   const { phase, eventCount } = state;
   const answeredAtUnixMs = isRecord(phase) && typeof phase.answeredAtUnixMs === "number" ? phase.answeredAtUnixMs : 0;
@@ -110,8 +110,8 @@ function closable(state: unknown): CallState | undefined {
     basics: state.basics,
     phase: answeredAtUnixMs > 0 ? { name: "answering", answeredAtUnixMs, callerSdp: "" } : { name: "anchoring" },
     eventCount: typeof eventCount === "number" ? eventCount : 0,
-    segments: Array.isArray(state.segments) ? state.segments : [],
-    media: Array.isArray(state.media) ? state.media : [],
+    segments: Array.isArray(state.segments) ? state.segments.filter(isRecord).map((one) => one as never) : [],
+    media: Array.isArray(state.media) ? state.media.filter(isRecord).map((one) => one as never) : [],
   };
 }
 

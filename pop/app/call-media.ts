@@ -259,7 +259,7 @@ export class CallMedia {
         const away = playing.failure.code === "media.worker-away";
         this.#tell({ kind: "played", play, how: away ? "lost" : "failed" });
       });
-    });
+    }, failed);
   }
 
   /** A worker that came back a moment ago, after we had asked for our endpoint, has not heard of this call yet. */

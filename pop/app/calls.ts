@@ -32,7 +32,7 @@ import { compile } from "../core/routing/compile-snapshot.ts";
 import { type Route, routeCall } from "../core/routing/resolve-number.ts";
 import type { RoutingTable } from "../core/routing/routing-table.ts";
 import type { Snapshot } from "../core/routing/snapshot.ts";
-import { readCheckpoint } from "./call-checkpoint.ts";
+import { closable, readCheckpoint } from "./call-checkpoint.ts";
 import { CallMedia, type MediaEngines } from "./call-media.ts";
 import { CallRunner, type RunnerWorld } from "./call-runner.ts";
 import { type CallJournal, Journals } from "./journal.ts";
@@ -178,10 +178,43 @@ export class Calls implements SignallingHost, RegionLinkHost, ContactRoutingHost
       formerDiedAtUnixMs === undefined ? 0 : Math.max(0, Math.round(clock.unixMs() - formerDiedAtUnixMs));
     const standing = [...this.#standing];
     this.#standing.clear();
-    for (const call of standing) this.#runners.get(call)?.handle({ kind: "resumed", outageMs, epoch });
+    for (const call of standing) {
+      const runner = this.#runners.get(call);
+      if (runner === undefined) continue;
+      try {
+        runner.handle({ kind: "resumed", outageMs, epoch });
+      } catch (error) {
+        this.#dropRestored(call, closable(runner.state), error);
+      }
+    }
   }
 
+  /** A state that is strange in a way that nobody has thought of costs its own call, never the others'. */
   #takeUp(field: string, text: string): "calls" | "closed" | "records" {
+    try {
+      return this.#takeUpOrThrow(field, text);
+    } catch (error) {
+      this.#dropRestored(
+        asId<"call">(field),
+        closable((JSON.parse(text) as { readonly state?: unknown }).state),
+        error,
+      );
+      return "closed";
+    }
+  }
+
+  #dropRestored(call: CallId, state: CallState | undefined, error: unknown): void {
+    this.#world.log.error("checkpoint.unreadable", { callId: call, error });
+    this.#standing.delete(call);
+    this.#runners.delete(call);
+    this.#admission = release(this.#admission, call);
+    this.#world.signalling.forget(call);
+    if (state === undefined) return this.#world.store.remove(call);
+    this.#flows.unpin(state.basics);
+    this.#closeOnPaper(state, "checkpoint.unreadable");
+  }
+
+  #takeUpOrThrow(field: string, text: string): "calls" | "closed" | "records" {
     const { log, clock } = this.#world;
     const read = readCheckpoint(text);
     if (!read.ok) {

@@ -327,6 +327,44 @@ test("a checkpoint of form 1 has no dialogs: its call is closed with a record", 
   );
 });
 
+/** Every place in a JSON value. */
+function* places(value: unknown, path: readonly string[] = []): Generator<readonly string[]> {
+  yield path;
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) yield* places(inner, [...path, key]);
+}
+
+test("property: whatever is damaged in a checkpoint costs that call at most, and never its record twice", async () => {
+  const { id } = JSON.parse(golden(2)).state.basics;
+  const whole = JSON.parse(golden(2).replaceAll(id, `${id}x`)); // another than the one that rings below
+  const damage = fc.record({
+    path: fc.constantFrom(...[...places(whole)].filter((path) => path.length > 0)),
+    to: fc.constantFrom(undefined, null, 0, -1, "", "nonsense", [], {}, [null], true),
+  });
+  await fc.assert(
+    fc.asyncProperty(damage, async ({ path, to }) => {
+      const service = new PaperService({ snapshot: ACME });
+      const other = await service.ring();
+      service.kill();
+      const damaged = structuredClone(whole);
+      const last = path.at(-1) ?? "";
+      const holder = path.slice(0, -1).reduce((at, key) => at[key], damaged);
+      if (to === undefined) delete holder[last];
+      else holder[last] = to;
+      const call = asId<"call">(whole.state.basics.id);
+      service.book.fields.set(call, JSON.stringify(damaged));
+      service.dialogs.of(call).caller = "answered";
+      await service.takeOver();
+      assert.ok(service.now.calls.knows(other), "the other call goes on");
+      if (service.now.calls.knows(call)) await service.says(call, BYE);
+      await service.pass(100);
+      assert.ok(service.recordsOf(call).length <= 1);
+      assert.ok(!service.now.calls.knows(call), "it can be ended");
+    }),
+    { numRuns: 150 },
+  );
+});
+
 function assertHolds(written: unknown, expected: unknown, path: string): void {
   if (typeof expected !== "object" || expected === null) return assert.deepEqual(written, expected, path);
   assert.ok(typeof written === "object" && written !== null, `${path} is missing`);
