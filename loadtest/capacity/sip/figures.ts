@@ -24,6 +24,8 @@ export interface SipStep {
   readonly retransmissions: number;
   readonly serverCpuMsPerCall: number;
   readonly applicationCpuMsPerCall: number;
+  /** Of a server that writes its calls down. */
+  readonly store?: StoreFigures | undefined;
   /** INVITE to 100, and to 200, as SIPp sees them. */
   readonly trying: Percentiles | undefined;
   readonly answer: Percentiles | undefined;
@@ -36,6 +38,16 @@ export interface SipStep {
   readonly stolenShare: number;
   readonly rssBytes: number;
   readonly loopDelay: Probed["loopDelay"] | undefined;
+}
+
+/** Per call: Redis's own time, and what was written to it. */
+export interface StoreFigures {
+  readonly cpuMs: number;
+  readonly characters: number;
+  readonly fields: number;
+  readonly groups: number;
+  /** Messages that waited until their call was written. */
+  readonly waits: number;
 }
 
 const RATE_KEPT_MIN = 0.95;

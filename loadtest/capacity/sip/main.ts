@@ -39,6 +39,7 @@ const HELP = `npm run capacity -- sip [flags]
   --hold 500               ms from the answer to the caller's BYE
   --dialogs 10,100,…       for --flat: 10,100,500,1000,2000; for --memory: 20000
   --against MAIN           another checkout's pop/sip-server/main.ts instead of the C++ server: before and after
+  --checkpoints            our server writes its calls to a Redis, and takes turns with itself without that
   --node-flags="--x --y"   for our server's Node, instead of those that tollgate up gives it
   --no-shedding            our server does not refuse calls when its event loop is late: on a machine that others use
   --json                   the figures as one JSON object on stdout
@@ -60,6 +61,7 @@ interface Flags {
   readonly holdMs: number;
   readonly soakCalls: number;
   readonly against: string | undefined;
+  readonly checkpoints: boolean;
   readonly shedding: boolean;
   readonly nodeFlags: readonly string[];
   readonly json: boolean;
@@ -109,8 +111,9 @@ export async function capacityOfSip(args: readonly string[]): Promise<number> {
 /** Ours first; then the C++ server, or another version of ours. */
 function openers(flags: Flags, run: SipRun): readonly [ours: Opener, ...others: Opener[]] {
   const { nodeFlags, against } = flags;
-  const plan = (profile: SipProfile, main = OUR_MAIN, more = nodeFlags) => ({
+  const plan = (profile: SipProfile, main = OUR_MAIN, more = nodeFlags, checkpoints = flags.checkpoints) => ({
     ...{
+      checkpoints,
       profile,
       far: run.far,
       folder: run.folder,
@@ -123,6 +126,11 @@ function openers(flags: Flags, run: SipRun): readonly [ours: Opener, ...others: 
   const ours = (profile: SipProfile) => startOurs(plan(profile));
   if (against !== undefined)
     return [ours, async (profile) => ({ ...(await startOurs(plan(profile, against, []))), name: "other" })];
+  if (flags.checkpoints)
+    return [
+      ours,
+      async (profile) => ({ ...(await startOurs(plan(profile, OUR_MAIN, nodeFlags, false))), name: "other" }),
+    ];
   const binary = process.env.DRACHTIO_SERVER ?? "";
   if (binary === "") {
     run.say("drachtio-server: skipped, DRACHTIO_SERVER is not set");
@@ -241,6 +249,7 @@ function readFlags(args: readonly string[]): Flags | string | undefined {
       holdMs: number("hold", 0, 50_000),
       soakCalls: mode === "soak" ? number("soak", 100, 10_000_000) : 0,
       against: values.against,
+      checkpoints: values.checkpoints === true,
       shedding: values["no-shedding"] !== true,
       nodeFlags: (values["node-flags"] ?? SIP_SERVER_NODE_FLAGS.join(" ")).split(" ").filter((flag) => flag !== ""),
       json: values.json === true,
@@ -276,6 +285,7 @@ const parse = (args: readonly string[]) =>
       hold: { type: "string", default: "500" },
       dialogs: { type: "string" },
       against: { type: "string" },
+      checkpoints: { type: "boolean" },
       "no-shedding": { type: "boolean" },
       "node-flags": { type: "string" },
       json: { type: "boolean" },

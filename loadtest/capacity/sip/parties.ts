@@ -28,7 +28,9 @@ export interface Party {
   readonly name: ServerName;
   /** "127.40.0.1:40123" */
   readonly target: string;
-  readonly pids: { readonly server: number; readonly application: number };
+  readonly pids: { readonly server: number; readonly application: number; readonly store?: number | undefined };
+  /** What it has written for a next owner so far; undefined: it writes nothing. */
+  stored(): Promise<Stored | undefined>;
   /** Undefined for a server that is not ours. `collect`: after a garbage collection. */
   state(collect: boolean): Promise<Probed | undefined>;
   /** That stand; undefined for a server that is not ours. */
@@ -40,7 +42,11 @@ export interface Party {
   stop(): Promise<void>;
 }
 
+export type Stored = Readonly<Record<"groups" | "fields" | "characters" | "waits", number>>;
+
 export interface PartyPlan {
+  /** Of our server: it writes its calls down, to a Redis of its own. */
+  readonly checkpoints: boolean;
   readonly profile: SipProfile;
   /** Where a B2BUA's second leg goes. */
   readonly far: string;
@@ -74,10 +80,14 @@ export async function startOurs(plan: PartyPlan): Promise<Party> {
   const httpPort = await freePort("tcp", "127.0.0.1");
   mkdirSync(plan.folder, { recursive: true });
   const file = join(plan.folder, `sip-server-${sipPort}.json`);
+  const redis = plan.checkpoints ? await startRedis() : undefined;
   const config = {
     listen: [{ transport: "udp", host: SERVER_HOST, port: sipPort }],
     admin: { host: "127.0.0.1", port: adminPort, secret: SECRET },
     http: { host: "127.0.0.1", port: httpPort },
+    ...(redis === undefined
+      ? {}
+      : { checkpoints: { service: "capacity", redis: { host: "127.0.0.1", port: redis.port } } }),
     ...(plan.untraced ? { traceCallIds: 0 } : {}),
     ...(plan.shedding ? {} : { overload: NEVER_OVERLOADED }),
   };
@@ -87,7 +97,41 @@ export async function startOurs(plan: PartyPlan): Promise<Party> {
     ...[plan.main, "--config", file, "--log-level", "warn"],
   ]);
   const party = await withApplication("ours", server, plan, sipPort, adminPort);
-  return { ...party, dialogs: () => dialogsAt(httpPort) };
+  return {
+    ...party,
+    pids: { ...party.pids, store: redis?.child.pid },
+    stored: async () => (redis === undefined ? undefined : storedAt(httpPort)),
+    dialogs: () => dialogsAt(httpPort),
+    async stop() {
+      await party.stop();
+      await redis?.child.stop();
+    },
+  };
+}
+
+async function startRedis(): Promise<{ readonly child: Child; readonly port: number }> {
+  const port = await freePort("tcp", "127.0.0.1");
+  const child = run("redis-server", [
+    "--bind",
+    "127.0.0.1",
+    "--port",
+    String(port),
+    "--save",
+    "",
+    "--appendonly",
+    "no",
+  ]);
+  await eventually(`Redis listens on ${port}`, START_MS_MAX, async () => {
+    if (child.ended) throw new Error(`redis-server has ended: ${child.said()}`);
+    return holderOf({ transport: "tcp", host: "127.0.0.1", port, what: "" });
+  });
+  return { child, port };
+}
+
+async function storedAt(httpPort: number): Promise<Stored> {
+  const page = await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text();
+  const count = (what: string) => Number(new RegExp(`^sip_checkpoint_${what}_total (\\d+)$`, "m").exec(page)?.[1]);
+  return { groups: count("groups"), fields: count("fields"), characters: count("characters"), waits: count("waits") };
 }
 
 /** @throws Error when it is not up in time, with the last it said */
@@ -129,6 +173,7 @@ async function withApplication(
     pids: { server: server.pid, application: application.pid },
     state: async (collect) => (name === "ours" ? server.ask<Probed>({ ask: "state", collect }) : undefined),
     dialogs: async () => undefined,
+    stored: async () => undefined,
     async sampled(during) {
       await server.ask({ ask: "sample", on: true });
       await during();

@@ -2,7 +2,7 @@
 
 import type { Paint } from "../../../cli/terminal/colour.ts";
 import { cell, grid, percent } from "../report.ts";
-import { judge, type SipProfile, type SipStep, type Summary, summarise } from "./figures.ts";
+import { judge, type SipProfile, type SipStep, type StoreFigures, type Summary, summarise } from "./figures.ts";
 
 /** Ours may cost this many times what the C++ server costs. */
 export const RATIO_MAX = 1.5;
@@ -14,16 +14,20 @@ const mib = (bytes: number): string => (Number.isNaN(bytes) ? "-" : (bytes / 1_0
 /** One line of progress. */
 export function showSipStep(step: SipStep): string {
   const { faults, spoilt } = judge(step);
-  const { serverCpuMsPerCall, applicationCpuMsPerCall, trying, retransmissions, sippShare, restShare } = step;
+  const { serverCpuMsPerCall, applicationCpuMsPerCall, trying, retransmissions, sippShare, restShare, store } = step;
   const said = [...faults, ...(spoilt === undefined ? [] : [`void: ${spoilt}`])];
   if (retransmissions > 0) said.push(`${retransmissions} retransmissions`);
   const figures = [
     `server ${ms(serverCpuMsPerCall)}, application ${ms(applicationCpuMsPerCall)} CPU-ms per call`,
-    `100 after ${ms(trying?.p50Ms)}/${ms(trying?.p99Ms)} ms`,
+    `100 after ${ms(trying?.p50Ms)}/${ms(trying?.p99Ms)} ms, 200 after ${ms(step.answer?.p50Ms)}/${ms(step.answer?.p99Ms)} ms`,
+    ...(store === undefined ? [] : [storeText(store)]),
     `SIPp ${percent(sippShare)}, others ${percent(restShare)}`,
   ];
   return [...figures, ...said].join("; ");
 }
+
+const storeText = ({ cpuMs, characters, fields, groups, waits }: StoreFigures): string =>
+  `Redis ${ms(cpuMs)} CPU-ms, ${(characters / 1_024).toFixed(1)} KiB in ${fields.toFixed(1)} records and ${groups.toFixed(1)} groups, ${waits.toFixed(1)} waits per call`;
 
 const RATES_HEAD = [
   ...["profile", "calls/s", "server", "CPU-ms/call", "ratio", "app", "ratio"],

@@ -9,8 +9,8 @@ import { percentiles } from "../../sipp/sipp-statistics.ts";
 import { look, usedBetween } from "../process-usage.ts";
 import { until } from "../run-step.ts";
 import { readTimedResponses } from "../timed-responses.ts";
-import type { SipProfile, SipStep } from "./figures.ts";
-import { CALLER_HOST, FAR_HOST, freePort, type Party } from "./parties.ts";
+import type { SipProfile, SipStep, StoreFigures } from "./figures.ts";
+import { CALLER_HOST, FAR_HOST, freePort, type Party, type Stored } from "./parties.ts";
 
 const SCENARIOS = join(import.meta.dirname, "scenarios");
 const CALLER = "caller-measures-trying";
@@ -110,14 +110,19 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
   const calls = Math.round(callsPerSecond * seconds);
   const traffic = await startTraffic(party, { ...plan, calls });
   watch.started(traffic);
-  const pids = new Map<string, number>([...Object.entries(party.pids), ...traffic.pids]);
+  const pids = new Map<string, number>([
+    ...Object.entries(party.pids).flatMap(([name, pid]) => (pid === undefined ? [] : [[name, pid] as const])),
+    ...traffic.pids,
+  ]);
   const { startedAtMs } = traffic;
   await until(startedAtMs + warmUpSeconds * 1_000);
   await party.state(false); // the warm-up's delays are not the step's
+  const storedBefore = await party.stored();
   const from = look(pids);
   await watch.during?.();
   await until(startedAtMs + seconds * 1_000 - END_MS);
   const to = look(pids);
+  const storedAfter = await party.stored();
   const state = await party.state(false);
   const { caller, farEnd } = await traffic.results();
   const used = usedBetween(from, to);
@@ -141,6 +146,7 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
     retransmissions: caller.retransmissions + (farEnd?.retransmissions ?? 0),
     serverCpuMsPerCall: perCall("server"),
     applicationCpuMsPerCall: perCall("application"),
+    store: storeFigures(storedBefore, storedAfter, perCall("store"), answers.length),
     trying: percentiles(timesOf(TRYING)),
     answer: percentiles(answers),
     cameAbout: answers.length / (used.wallMs / 1_000),
@@ -151,6 +157,17 @@ export async function runSipStep(party: Party, plan: StepPlan, watch: StepWatch)
     rssBytes: to.processes.get("server")?.rssBytes ?? 0,
     loopDelay: state?.loopDelay,
   };
+}
+
+function storeFigures(
+  before: Stored | undefined,
+  after: Stored | undefined,
+  cpuMs: number,
+  calls: number,
+): StoreFigures | undefined {
+  if (before === undefined || after === undefined) return undefined;
+  const per = (what: keyof Stored) => (after[what] - before[what]) / Math.max(1, calls);
+  return { cpuMs, characters: per("characters"), fields: per("fields"), groups: per("groups"), waits: per("waits") };
 }
 
 /** Before SIPp's last call: the rate is still whole. */

@@ -20,6 +20,8 @@ export function openHttp(
   at: { readonly host: string; readonly port: number },
   endpoint: Observable,
   certificates: Certificates,
+  /** What was written for a next owner, since the beginning; undefined: nothing is. */
+  checkpoints?: () => Readonly<Record<string, number>>,
 ) {
   const registry = metricsOf(endpoint);
   registerTransportMetrics(registry, endpoint, certificates);
@@ -52,7 +54,12 @@ export function openHttp(
         return json(200, { status: "ok", ...endpoint.facts });
       case "/metrics":
         registry.metrics().then(
-          (text) => answer(200, registry.contentType, text + answeringText(endpoint.answering)),
+          (text) =>
+            answer(
+              200,
+              registry.contentType,
+              text + answeringText(endpoint.answering) + checkpointsText(checkpoints?.()),
+            ),
           () => json(500, { error: "metrics" }),
         );
         return;
@@ -239,6 +246,22 @@ function answeringText({ counts, boundsMs, sumMs }: Buckets): string {
   }
   lines.push(`${name}_sum ${sumMs / 1_000}`, `${name}_count ${total}`, "");
   return `\n${lines.join("\n")}`;
+}
+
+const CHECKPOINT_HELP: Readonly<Record<string, string>> = {
+  groups: "Groups written to the checkpoint store",
+  fields: "Calls in them",
+  characters: "Characters in them",
+  waits: "Messages that waited for their call to be written",
+  late: "Those that left before it was",
+};
+
+function checkpointsText(counts: Readonly<Record<string, number>> = {}): string {
+  const lines = Object.entries(counts).flatMap(([what, count]) => {
+    const name = `sip_checkpoint_${what}_total`;
+    return [`# HELP ${name} ${CHECKPOINT_HELP[what] ?? what}`, `# TYPE ${name} counter`, `${name} ${count}`];
+  });
+  return lines.length === 0 ? "" : `\n${lines.join("\n")}\n`;
 }
 
 /** `a="b",c="d"` back to an object. */
