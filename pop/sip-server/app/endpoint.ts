@@ -601,7 +601,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (way === "now") this.#transmit(message, this.#textOf(message), flow, again, failed);
     else if (way === "later") {
       const text = this.#textOf(message);
-      this.#checkpoints?.hold(message, () => this.#transmit(message, text, flow, again, failed));
+      const isKept = this.#checkpoints?.hold(message, () => this.#transmit(message, text, flow, again, failed));
+      if (isKept === false) this.counters.add("dropped", 'reason="unwritten"');
     }
   }
 

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { SimWorld } from "../../../kernel/sim/world.ts";
 import { memoryBook } from "../../checkpoint/adapters/memory/checkpoint-store.ts";
 import type { EndpointSettings } from "../app/endpoint.ts";
-import { headerValue, type SipMessage } from "../core/message/message.ts";
+import { OPEN_ACCESS } from "../app/guard/request-gate.ts";
+import type { SipMessage } from "../core/message/message.ts";
 import { parseMessage } from "../core/message/parse.ts";
 import { SDP } from "./peer.ts";
 import { type Heard, SimulatedHost } from "./simulated.ts";
@@ -101,14 +102,16 @@ function incoming(
 /** The pop calls; the carrier's phone answers. */
 function outgoing(
   { world, carrier, pop, wishes, believes }: Stage,
-  plan: { answerAfterMs: number; popCancelsAfterMs?: number; popEnds?: boolean },
+  plan: { answerAfterMs: number; challenges?: boolean; popCancelsAfterMs?: number; popEnds?: boolean },
 ): void {
   const wish = (wanted: () => void) => {
     wishes.push(wanted);
     wanted();
   };
   carrier.application.onHeard = (heard) => {
-    if (heard.what === "INVITE") {
+    if (heard.what === "INVITE" && plan.challenges && !/^Proxy-Authorization:/im.test(heard.text))
+      carrier.application.say(`sip|${heard.transactionId}|\r\n${CHALLENGE}`);
+    else if (heard.what === "INVITE") {
       carrier.application.respond(heard, 180);
       world.after(plan.answerAfterMs, () => carrier.application.respond(heard, 200));
     } else if (heard.what === "ACK") {
@@ -163,7 +166,16 @@ const SCENARIOS: readonly Scenario[] = [
     what: "an outgoing call that we cancel",
     play: (stage) => outgoing(stage, { answerAfterMs: 5_000, popCancelsAfterMs: 900 }),
   },
+  {
+    what: "an outgoing call that is asked for a password",
+    popSettings: { access: { ...OPEN_ACCESS, passwords: () => PASSWORDS } },
+    play: (stage) => outgoing(stage, { answerAfterMs: 600, popEnds: true, challenges: true }),
+  },
 ];
+
+const CHALLENGE =
+  'SIP/2.0 407 Proof\r\nProxy-Authenticate: Digest realm="carrier", nonce="n1", algorithm=MD5, qop="auth"\r\n\r\n';
+const PASSWORDS = [{ realm: undefined, host: undefined, username: "pop", password: "open sesame" }];
 
 function stageOf({ carrierSettings, popSettings }: Scenario): Stage {
   const world = new SimWorld(1, { delayMs: DELAY_MS });
@@ -293,5 +305,3 @@ for (const scenario of SCENARIOS)
         );
     assert.equal(failures.length, 0, failures.slice(0, 8).join("\n"));
   });
-
-void headerValue;

@@ -20,8 +20,8 @@ export interface CheckpointSource {
   textOf(callId: string): string;
 }
 
-/** Messages of one call that wait; the next lets all of them go. */
-const WAITING_PER_CALL_MAX = 64;
+/** Messages of one call that wait; the next is lost, as a datagram may be. */
+const WAITING_PER_CALL_MAX = 128;
 /** Counted between two texts: between two commits it may be twice as many. */
 const REQUESTS_MAX = CSEQ_RESERVE / 2;
 
@@ -80,20 +80,19 @@ export class Checkpoints {
     return isBehind || this.#mustWait(message) ? "later" : "now"; // behind others it is asked when it is put there
   }
 
-  /** Of one that is to leave later: it may be at once. */
-  hold(message: SipMessage, leave: () => void): void {
+  /** Of one that is to leave later: it may be at once. False: too many wait already, it is lost. */
+  hold(message: SipMessage, leave: () => void): boolean {
     const { callId } = message;
     const known = this.#waiting.get(callId);
     if (known === undefined) {
       const waiting: Leaving[] = [{ isHeld: true, leave }];
       this.#waiting.set(callId, waiting);
       this.#next(callId, waiting);
-      return;
+      return true;
     }
+    if (known.length >= WAITING_PER_CALL_MAX) return false;
     known.push({ isHeld: this.#mustWait(message), leave });
-    if (known.length <= WAITING_PER_CALL_MAX) return;
-    this.#waiting.delete(callId);
-    for (const late of known.splice(0)) late.leave();
+    return true;
   }
 
   #mustWait(message: SipMessage): boolean {
