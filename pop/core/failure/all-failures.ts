@@ -18,6 +18,7 @@ export type TransferCode = "transfer.no-trunk" | "transfer.rejected" | "transfer
 export type CallEndCode =
   | "call.setup-timeout"
   | "call.too-long"
+  | "media.re-anchor-failed"
   | "sip.answer-failed"
   | "sip.server-away"
   | "sip.dialog-lost"
@@ -94,7 +95,11 @@ export const allFailures: Readonly<Record<FailureCode, FailureEntry>> = {
     "Compare the caller's SDP with the detail, and take it up with the carrier.",
   ),
   "media.no-common-codec": refused("caller", 488, "Ask the carrier to offer G.711."),
-  "media.transport-unsupported": refused("us", 488, "Ask the carrier to offer plain RTP/AVP on this trunk."),
+  "media.transport-unsupported": refused(
+    "us",
+    488,
+    "Ask the carrier to offer RTP/AVP, or RTP/SAVP with keys in the SDP, on this trunk.",
+  ),
   "media.worker-away": refused("us", 503, "Look whether the media worker runs: it is restarted by itself."),
   "media.worker-refused": refused("us", 503, "Read the media worker's own words in the detail and in its log."),
   "media.endpoints-exhausted": refused(
@@ -155,6 +160,10 @@ export const allFailures: Readonly<Record<FailureCode, FailureEntry>> = {
   "sip.dialog-lost": inCall(
     "us",
     "Look why the SIP server came back without the call: its checkpoints (Redis) were away, or it stayed away too long.",
+  ),
+  "media.re-anchor-failed": inCall(
+    "us",
+    "Look why rtpengine had lost its calls (Redis away when it was restarted), and in the trace why the side refused the re-INVITE.",
   ),
   "operator.hung-up": inCall("us", "Nothing: somebody asked for it."),
   "pop.drained": inCall("us", "Nothing: the drain's deadline came before the call's end; allow longer if that hurts."),
