@@ -19,6 +19,7 @@ import { openKeeperHttp } from "./adapters/http/keeper-http.ts";
 import { PopIntake } from "./adapters/http/pop-intake.ts";
 import { ForwardedLines } from "./adapters/processes/forwarded-lines.ts";
 import { HostProcesses, shownName } from "./adapters/processes/host-processes.ts";
+import { prefer } from "./adapters/processes/precedence.ts";
 import { RedisFence } from "./adapters/redis-fence/redis-fence.ts";
 import { TlsTwinLink } from "./adapters/twin-link/twin-link.ts";
 import { Drain } from "./app/drain.ts";
@@ -132,6 +133,7 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
   );
 
   await redisFence?.ready(REDIS_WAIT_MS);
+  prefer(process.pid, "keeper");
   await keeper.start();
   return {
     async stop() {

@@ -4,6 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { KeeperSays, KeptSays } from "../../../../kernel/shell/kept.ts";
 import type { ProcessEnd } from "../../boundary/serving-processes.ts";
+import type { ProcessName } from "../../core/keeper-words.ts";
+import { prefer } from "./precedence.ts";
 
 export interface ChildHears {
   line(line: string): void;
@@ -18,6 +20,7 @@ export interface ChildPlan {
   readonly args: readonly string[];
   /** With Node's channel: a kept process. */
   readonly kept: boolean;
+  readonly process: ProcessName;
 }
 
 /** The kernel sends this to the child when its parent's thread is gone. */
@@ -28,13 +31,14 @@ export class Child {
   readonly #child: ChildProcess;
   readonly #lastLines: string[] = [];
 
-  constructor({ command, args, kept }: ChildPlan, hears: ChildHears) {
+  constructor({ command, args, kept, process: name }: ChildPlan, hears: ChildHears) {
     const child = spawn("setpriv", [...WITH_PARENT, command, ...args], {
       detached: true, // a group of its own: a signal to ours is for us
       stdio: kept ? ["ignore", "pipe", "pipe", "ipc"] : ["ignore", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1" },
     });
     this.#child = child;
+    prefer(child.pid, name);
     for (const stream of [child.stdout, child.stderr])
       if (stream !== null)
         createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) => {

@@ -297,7 +297,7 @@ export class HostProcesses implements ServingProcesses {
       slot: undefined,
       serveWith: undefined,
       child: new Child(
-        { command: node, args: [...nodeFlags, main, "--kept", "--log-level", logLevel], kept: true },
+        { command: node, args: [...nodeFlags, main, "--kept", "--log-level", logLevel], kept: true, process: kind },
         {
           line: (line) => this.#line(this.#nameOf(warm), line),
           said: (what) => this.#said(warm, what),
@@ -389,7 +389,7 @@ export class HostProcesses implements ServingProcesses {
       writeFileSync(path, text, { mode: 0o600 });
     }
     const child = new Child(
-      { command, args, kept: false },
+      { command, args, kept: false, process: "rtpengine" },
       {
         line: (line) => this.#line(this.#name(slot), line),
         ended: (end) => this.#slotEnded(slot, child, end),
