@@ -169,6 +169,37 @@ test("nothing is written for timers alone, and nothing is left when a call is ov
   assert.equal(at.pop.store?.written.size, 0);
 });
 
+test("what was asked over TCP and not heard of is asked once more over a new connection; when none can be made it has failed", () => {
+  const world = new SimWorld(1, { delayMs: 20 });
+  const before = new SimulatedHost(world, POP, {}, "instance:pop");
+  before.application.request("INVITE", "", `sip:carrier@${CARRIER}`);
+  // As if it had gone over a connection: no Timer A there.
+  const record = JSON.parse(JSON.stringify(before.endpoint.exportState()).replaceAll("udp/", "tcp/"), (name, value) => {
+    if (name === "transport") return "tcp";
+    if (name === "timers") return value.filter((timer: { name: string }) => timer.name !== "A");
+    return value;
+  });
+  for (const transaction of record.transactions) transaction.flow.connection = "tcp-1"; // of the dead process
+  const [{ flow, request }] = record.transactions;
+  const next = new SimulatedHost(world, POP, {}, "instance:pop");
+  const point = { id: flow.pointId, name: "tcp", transport: "tcp", address: POP, port: 5060, host: POP } as const;
+  const sent: { readonly text: string; readonly connection: string | undefined }[] = [];
+  next.endpoint.addTransport({
+    point,
+    send: (text, to) => sent.push({ text, connection: to.connection }),
+    stop: async () => {},
+  });
+  const restored = next.endpoint.restoreState(record);
+  assert.ok(restored.ok, restored.ok ? "" : restored.failure.reason);
+  next.application.move(next.endpoint);
+  world.runFor(400);
+  assert.deepEqual(sent, [], "not because of the restoring");
+  world.runFor(200);
+  assert.deepEqual(sent, [{ text: request, connection: undefined }]);
+  next.endpoint.onConnectionLost({ ...flow, connection: undefined });
+  assert.equal(next.application.count("503"), 1);
+});
+
 test("a server whose lease has run out neither reads nor sends, whatever its timers and its application want", () => {
   const at = stage();
   const { world, pop, carrier } = at;
