@@ -322,18 +322,18 @@ export function endLapsed(work: Work): void {
   for (const role of work.roles()) {
     const { tenure, service } = work.of(role);
     if (!hasLease(tenure) || work.now < tenure.held.leaseUntilMs) continue;
-    work.note("error", "service.lapsed", { service, epoch: tenure.held.epoch });
     endNow(work, role, tenure, { kind: "none" });
+    work.note("error", "service.lapsed", { service, epoch: tenure.held.epoch });
   }
 }
 
 function endNow(work: Work, role: Role, tenure: WithLease, next: AfterEnd): void {
   const { service } = work.of(role);
-  if (tenure.name === "emptying" && tenure.next.kind === "give" && next.kind === "none")
-    reply(work, tenure.next.replyTo, fail({ code: "hand-over.store-away" }));
   const { epoch } = tenure.held;
   const againAtMs = work.now + KILL_AGAIN_MS;
   work.do({ kind: "kill-serving", service });
+  if (tenure.name === "emptying" && tenure.next.kind === "give" && next.kind === "none")
+    reply(work, tenure.next.replyTo, fail({ code: "hand-over.store-away" }));
   work.change(role, { tenure: { name: "ending", epoch, againAtMs, next, sinceMs: work.now } });
 }
 
