@@ -503,7 +503,8 @@ export class DrachtioSignalling implements SipSignalling {
       case "send-reinvite": {
         const { side, sdp } = effect;
         this.#link.send(requestInDialog("INVITE", this.#dialogOf(known, side), { sdp }), ({ isOk, tokens }) => {
-          if (isOk) return this.#nameReinvite(known, side, transactionOf(tokens));
+          if (isOk) this.#nameReinvite(known, side, transactionOf(tokens));
+          if (isOk) return handle({ kind: "reinvite-taken", side });
           handle({ kind: "reinvited", side, status: 0, detail: tokens[0] ?? "", sdp: undefined });
         });
         return;

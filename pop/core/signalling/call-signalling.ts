@@ -105,6 +105,8 @@ export interface Reinvite {
    */
   readonly phase: "asking" | "pausing";
   readonly said: boolean;
+  /** The server has confirmed it: its answer comes, on whichever connection. */
+  readonly taken: boolean;
   readonly attempt: number;
   /** What the call wants to offer instead, once this one has its answer: that one is not told. */
   readonly instead: Sdp | undefined;
@@ -180,6 +182,7 @@ export type SignallingInput =
       readonly number: string | undefined;
     }
   | { readonly kind: "asked-settled"; readonly transactionId: string }
+  | { readonly kind: "reinvite-taken"; readonly side: CallSide }
   /** The final answer to our re-INVITE; status 0: the server would not send it. */
   | {
       readonly kind: "reinvited";
@@ -209,7 +212,7 @@ export type SignallingEffect =
   /** Comes back as asked-settled, whatever became of it. */
   | { readonly kind: "send-asked"; readonly transactionId: string; readonly answer: AskedAnswer }
   | { readonly kind: "send-notify"; readonly notice: Notice }
-  /** Comes back as reinvited; a 2xx is acknowledged by whoever hears it. */
+  /** Comes back as reinvite-taken, and then reinvited; a 2xx is acknowledged by whoever hears it. */
   | { readonly kind: "send-reinvite"; readonly side: CallSide; readonly sdp: Sdp }
   /** Comes back as glare-over, after the random time of RFC 3261 §14.1. */
   | { readonly kind: "pause"; readonly side: CallSide };
@@ -378,6 +381,10 @@ function take(turn: Turn, input: SignallingInput): void {
       return notify(turn, input.notice);
     case "reinvite":
       return reinvite(turn, input.side, input.sdp);
+    case "reinvite-taken": {
+      const known = turn.reinvite(input.side);
+      return known === undefined ? undefined : turn.putReinvite(input.side, { ...known, taken: true });
+    }
     case "reinvited":
       return reinvited(turn, input);
     case "asked-settled": {
@@ -472,6 +479,7 @@ function take(turn: Turn, input: SignallingInput): void {
         attached: false,
         standing: [],
         asked: turn.state.asked.map((one) => ({ ...one, transactionId: undefined })),
+        reinvites: turn.state.reinvites.map((one) => (one.taken ? one : { ...one, said: false })),
       };
       return;
     case "standing":
@@ -570,7 +578,7 @@ function reinvite(turn: Turn, side: CallSide, sdp: Sdp): void {
     return turn.tell({ kind: "reinvite-failed", side, status: 481, detail: "there is no such dialog" });
   const known = turn.reinvite(side);
   if (known === undefined)
-    return sayReinvite(turn, { side, sdp, phase: "asking", said: false, attempt: 1, instead: undefined });
+    return sayReinvite(turn, { side, sdp, phase: "asking", said: false, taken: false, attempt: 1, instead: undefined });
   if (known.phase === "asking" && known.said) {
     if (known.sdp !== sdp || known.instead !== undefined) turn.putReinvite(side, { ...known, instead: sdp });
   } else turn.putReinvite(side, { ...known, sdp });
@@ -579,7 +587,7 @@ function reinvite(turn: Turn, side: CallSide, sdp: Sdp): void {
 function sayReinvite(turn: Turn, given: Reinvite): void {
   const { side, sdp } = given;
   const said = turn.state.attached;
-  turn.putReinvite(side, { ...given, phase: "asking", said });
+  turn.putReinvite(side, { ...given, phase: "asking", said, taken: false });
   if (said) turn.do({ kind: "send-reinvite", side, sdp });
 }
 

@@ -246,6 +246,19 @@ for (const outage of OUTAGES)
           await rung.until("ended");
         }));
 
+      test("a re-INVITE of ours, wished before and meanwhile: each gets its answer, once", () =>
+        on(async (stage) => {
+          const { call, incoming } = await stage.answered();
+          stage.signalling.reinvite(incoming.call, "caller", OURS);
+          assert.match((await stage.told.next("reinvite-answered")).sdp, /m=audio/);
+          await stage.begin(outage, []);
+          stage.signalling.reinvite(incoming.call, "caller", OURS);
+          await stage.end(outage);
+          assert.match((await stage.told.next("reinvite-answered")).sdp, /m=audio/);
+          assert.equal(starts(call, "INVITE"), 2);
+          await over(stage, call, incoming.call);
+        }));
+
       test("a phone answers while its CANCEL waits: acknowledged, and hung up", () =>
         on(async (stage) => {
           const { call, incoming } = await stage.answered();
