@@ -103,7 +103,7 @@ export const sipServerConfig = ({ region, host, paths, ipv6 }: HostConfigPlace):
     trustedSources: "told",
     // Written down for whoever serves next: the process that is started in its place, or the twin's.
     checkpoints: { service: host.id, redis: redisAt(region, paths) },
-    // A pop that was started again does not take up its old dialogs yet: their callers need not listen to nothing for long.
+    // The next pop takes them up within a second; on a busy machine, without a spare, it may need ten.
     orphanGraceMs: 30_000,
   };
 };
