@@ -75,12 +75,24 @@ async function startTollgate(plan: SystemPlan): Promise<RunningSystem> {
       agentCidr: at("127.30.0.0/24"),
       loadHost: at(LOAD_HOST),
     };
-    await operator.apply(documents(wish), hosts, 20_000);
+    for (const part of inParts(documents(wish))) await operator.apply(part, hosts, 20_000);
     return new TollgateUnderTest(plan, running, operator, events, tls, service);
   } catch (error) {
     await running.stop();
     throw error;
   }
+}
+
+/** What the region takes at once; each part stands on the ones before it. */
+const OBJECTS_AT_ONCE_MAX = 100;
+const KINDS = ["tenant", "trunk", "team", "agent", "queue", "flow", "entry-point", "dn"];
+
+function inParts(all: readonly object[]): readonly (readonly object[])[] {
+  const kindOf = (one: object) => KINDS.indexOf("kind" in one ? String(one.kind) : "");
+  const sorted = [...all].sort((a, b) => kindOf(a) - kindOf(b));
+  return Array.from({ length: Math.ceil(sorted.length / OBJECTS_AT_ONCE_MAX) }, (_, at) =>
+    sorted.slice(at * OBJECTS_AT_ONCE_MAX, (at + 1) * OBJECTS_AT_ONCE_MAX),
+  );
 }
 
 /** For the phones that speak TLS: of the region's own CA. */
