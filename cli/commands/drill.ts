@@ -17,6 +17,8 @@ import type { SystemUnderTest } from "../../loadtest/drill/systems/system-under-
 import { SYSTEMS } from "../../loadtest/drill/systems/systems.ts";
 import { CommandEnd, EXIT } from "../exit.ts";
 import { table } from "../terminal/table.ts";
+import { isOwnNamespace } from "../up/fabric.ts";
+import { startAgainInNewNetwork } from "../up/own-network.ts";
 import { DEFAULT_DATA_DIR } from "../up/start-region.ts";
 import { type Command, type Invocation, print, printJson, text, usageError } from "./command.ts";
 
@@ -94,6 +96,7 @@ Exit: 0 every limit was met · 1 one was not, or the drill was broken off · 64 
     if (system === undefined) throw usageError(`--system is ${Object.keys(SYSTEMS).join(" or ")}`);
     const network = networkFor(drill, system, text(invocation, "network"));
     const calls = callsOf(invocation);
+    if (network === "netns" && !isOwnNamespace()) startAgainInNewNetwork();
     const out = resolve(text(invocation, "out") ?? join(DEFAULT_DATA_DIR, "drills", drill.name));
     const report = await run(invocation, drill, system, network, calls, out);
     writeReport(report, out);

@@ -20,7 +20,11 @@ export class Party {
 
   constructor(lane: number) {
     this.lane = lane;
-    this.#child = fork(PROGRAM, [], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    this.#child = fork(PROGRAM, [], {
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      // A session of its own, as the region's processes have: Linux divides a busy machine by sessions, and who measures must not starve.
+      detached: true,
+    });
     this.#child.stderr?.on("data", (bytes: Buffer) => {
       this.#said = (this.#said + bytes.toString("utf8")).slice(-2_000);
     });

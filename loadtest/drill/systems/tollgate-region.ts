@@ -58,6 +58,7 @@ async function startTollgate(plan: SystemPlan): Promise<RunningSystem> {
     dataDir: folder,
     hosts,
     promptsDir,
+    network,
     signal: plan.signal,
     onLog: (entry) => {
       events.push(entry);
@@ -183,8 +184,10 @@ class TollgateUnderTest implements RunningSystem {
     }
   }
 
-  cut(_between: readonly [string, string]): Promise<() => Promise<void>> {
-    return Promise.reject(new Error("links cannot be cut on this network"));
+  /** A host hangs on one link: between two hosts, the first one's is cut. */
+  async cut([hostId]: readonly [string, string]): Promise<() => Promise<void>> {
+    await this.#running.cutLink(hostId);
+    return () => this.#running.healLink(hostId);
   }
 
   async leftovers(): Promise<Leftovers> {

@@ -34,7 +34,7 @@ export async function startCapture(wish: CaptureWish): Promise<Capture> {
     ...["-i", wish.device, "-s", String(wish.bytesMax), "-B", String(BUFFER_KIB), "-n", "-w", wish.file],
     ...["-Z", "root", wish.filter],
   ];
-  const child = spawn("setpriv", words, { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn("setpriv", words, { stdio: ["ignore", "ignore", "pipe"], detached: true });
   let said = "";
   child.stderr?.on("data", (bytes: Buffer) => {
     said = (said + bytes.toString("latin1")).slice(-4_096);
