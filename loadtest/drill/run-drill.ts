@@ -34,7 +34,7 @@ export interface DrillRun {
 }
 
 const CALLS_PER_LANE = 70;
-const SET_UP_WITHIN_MS = 20_000;
+const SET_UP_WITHIN_MS = 10_000;
 const CHECK_WITHIN_MS = 6_000;
 const PLAN_AHEAD_MS = 400;
 const EXERCISES_WITHIN_MS = 90_000;
@@ -185,7 +185,7 @@ class Drilling {
             .map((call) => ({ ...call, number: system.numberOf(call.lane, call.className), referTo: system.referTo }));
           return party.ask(
             { kind: "put-up", calls, callsPerSecond: rate, withinMs: SET_UP_WITHIN_MS },
-            withinMs + 10_000,
+            3 * withinMs + 10_000,
           );
         }),
       ),
@@ -220,6 +220,7 @@ class Drilling {
     const min = this.#drill.abort.setUpPercentMin;
     // A class that cannot be put up at all is shown red by its own limit; a system that stands on half of its calls shows nothing.
     if (percent < Math.min(min, 50)) throw new Aborted(`only ${good} of ${possible} calls stand before the fault`);
+    await this.#eve();
     if (hasTcpdump()) {
       const parties = this.#lanes.flatMap(({ carrierHost, agentHost }) => [carrierHost, agentHost]);
       this.#media = await startCapture({
@@ -236,6 +237,18 @@ class Drilling {
     }
     await this.#sleep(MEDIA_CAPTURE_BEFORE_MS);
     for (const party of this.#parties) await party.ask({ kind: "watch" }, 5_000);
+  }
+
+  async #eve(): Promise<void> {
+    const answers = await this.#alive(
+      Promise.all(
+        this.#parties.map((party) =>
+          party.ask({ kind: "eve", withinMs: CHECK_WITHIN_MS }, 2 * CHECK_WITHIN_MS + 20_000),
+        ),
+      ),
+    );
+    for (const { id, failure } of answers.flat())
+      if (failure !== undefined && this.#putUp.get(id)?.failure === undefined) this.#unsteady.set(id, failure);
   }
 
   async #fault(system: RunningSystem): Promise<void> {
@@ -415,7 +428,7 @@ class Drilling {
     await this.#alive(Promise.all(this.#parties.map((party) => party.ask({ kind: "hang-up" }, 15_000))));
     this.#load?.stop();
     for (const undo of this.#undo.splice(0).reverse()) await undo().catch(() => {});
-    const wanted = this.#steadyCalls().map(({ callingNumber }) => callingNumber);
+    const wanted = this.#steadyCalls().map((call) => this.#callingNumber(call));
     const records = await this.#records(system, wanted);
     const deadlineMs = performance.now() + GONE_WITHIN_MS;
     let leftovers = await this.#alive(system.leftovers());
@@ -552,9 +565,9 @@ class Drilling {
           ? undefined
           : {
               wanted: steady.length,
-              one: steady.filter(({ callingNumber }) => records.get(callingNumber) === 1).length,
-              none: steady.filter(({ callingNumber }) => !records.has(callingNumber)).length,
-              several: steady.filter(({ callingNumber }) => (records.get(callingNumber) ?? 0) > 1).length,
+              one: steady.filter((call) => records.get(this.#callingNumber(call)) === 1).length,
+              none: steady.filter((call) => !records.has(this.#callingNumber(call))).length,
+              several: steady.filter((call) => (records.get(this.#callingNumber(call)) ?? 0) > 1).length,
             },
       expectedLoss: this.#drill.expectedLoss.map(({ classes, because }) => ({ classes, because })),
       rollBack: this.#drill.rollBack,
@@ -598,7 +611,7 @@ class Drilling {
       id: plan.id,
       className: plan.className,
       lane: plan.lane,
-      callingNumber: plan.callingNumber,
+      callingNumber: this.#callingNumber(plan),
       ...(put?.setUpMs === undefined ? {} : { setUpMs: Math.round(put.setUpMs) }),
       ...(notUp === undefined ? {} : { notUp }),
       survived: notUp === undefined && lostBecause === undefined,
@@ -611,7 +624,7 @@ class Drilling {
       statuses: exercised?.statuses ?? [],
       unasked: unasked.filter(({ callId }) => callId === plan.id).length,
       reanchored: reanchored.filter(({ callId }) => callId === plan.id).length,
-      records: records?.get(plan.callingNumber) ?? 0,
+      records: records?.get(this.#callingNumber(plan)) ?? 0,
     };
   }
 
@@ -647,7 +660,8 @@ class Drilling {
   }
 
   #abortedReport(why: string): DrillReport {
-    const classes = classReports(this.#classes, this.#cannot, [], this.#drill.expectedLoss);
+    const calls = this.#planned.map((plan) => this.#callReport(plan, undefined, undefined, [], [], undefined));
+    const classes = classReports(this.#classes, this.#cannot, calls, this.#drill.expectedLoss);
     return {
       version: 1,
       drill: this.#drill.name,
@@ -667,7 +681,7 @@ class Drilling {
       probes: { sent: [], firstInDialogMs: null },
       classes,
       gap: undefined,
-      calls: this.#planned.map((plan) => this.#callReport(plan, undefined, undefined, [], [], undefined)),
+      calls,
       wire: { sip: undefined, media: undefined, unasked: [], reanchored: [], strange: 0, spoken: 0 },
       ownStallMs: [],
       reconnected: 0,
@@ -714,6 +728,11 @@ class Drilling {
       }
     }
     return plans;
+  }
+
+  /** The one of the attempt that stood. */
+  #callingNumber({ id, callingNumber }: Planned): string {
+    return this.#putUp.get(id)?.callingNumber ?? callingNumber;
   }
 
   #address(loopback: string): string {

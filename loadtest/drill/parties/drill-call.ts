@@ -182,7 +182,7 @@ export class DrillCall {
     if (loadClass.entry === "agent") await (await this.nextAgent(leftMs())).until("confirmed", leftMs());
     if (loadClass.entry === "ringing-agent") await (await this.nextAgent(leftMs())).until("ringing", leftMs());
     if (loadClass.standing !== "talking") await this.hearEachOther(leftMs());
-    await this.#stand(leftMs());
+    await this.#stand();
     return answeredMs - startMs;
   }
 
@@ -200,7 +200,10 @@ export class DrillCall {
     const rung = this.#agents[at];
     if (rung !== undefined) return rung.call;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`no phone was rung within ${timeoutMs} ms`)), timeoutMs);
+      const timer = setTimeout(
+        () => reject(new Error(`no phone was rung within ${Math.round(timeoutMs)} ms`)),
+        timeoutMs,
+      );
       this.#agentWaiters.push(({ call }) => {
         clearTimeout(timer);
         resolve(call);
@@ -208,9 +211,10 @@ export class DrillCall {
     });
   }
 
-  async #stand(withinMs: number): Promise<void> {
+  async #stand(): Promise<void> {
     switch (this.plan.loadClass.standing) {
       case "talking":
+      case "referring":
         return;
       case "held-by-a":
         return this.mustBe(200, (await this.caller.reinvite("sendonly")).status, "hold by A");
@@ -220,17 +224,19 @@ export class DrillCall {
         this.caller.speak(undefined);
         this.agent.speak(undefined);
         return;
-      case "referring": {
-        const { status } = await within(
-          this.agent.request("REFER", { "Refer-To": `<${this.plan.referTo}>` }),
-          withinMs,
-          "REFER",
-        );
-        this.mustBe(202, status, "REFER by B");
-        await (await this.target(withinMs)).until("ringing", withinMs);
-        return;
-      }
     }
+  }
+
+  /** Just before the fault: the agent refers, and its target rings. @throws Error saying what is missing */
+  async eve(withinMs: number): Promise<void> {
+    if (this.plan.loadClass.standing !== "referring") return;
+    const { status } = await within(
+      this.agent.request("REFER", { "Refer-To": `<${this.plan.referTo}>` }),
+      withinMs,
+      "REFER",
+    );
+    this.mustBe(202, status, "REFER by B");
+    await (await this.target(withinMs)).until("ringing", withinMs);
   }
 
   mustBe(wanted: number, status: number, what: string): void {

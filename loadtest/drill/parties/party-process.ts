@@ -35,30 +35,44 @@ async function putUp(planned: readonly PlannedCall[], callsPerSecond: number, wi
   const startMs = performance.now();
   return Promise.all(
     planned.map(async (plan, at): Promise<PutUp> => {
-      const one = new DrillCall(plan, standing());
-      calls.set(plan.id, one);
       await sleep(startMs + (at * 1_000) / callsPerSecond - performance.now());
-      try {
-        const setUpMs = await one.putUp(withinMs);
-        return { id: plan.id, setUpMs, sipCallIds: one.sipCallIds };
-      } catch (error) {
-        return { id: plan.id, failure: messageOf(error), sipCallIds: one.sipCallIds };
-      }
+      return putUpOne(plan, withinMs, 1);
     }),
   );
 }
 
-const check = (withinMs: number): Promise<Checked[]> =>
+/** A machine that has too much to do may refuse one: that is no fault of the drill's making, so it is tried again. */
+async function putUpOne(plan: PlannedCall, withinMs: number, attempts: number): Promise<PutUp> {
+  const one = new DrillCall(plan, standing());
+  calls.set(plan.id, one);
+  const said = () => ({ id: plan.id, callingNumber: plan.callingNumber, attempts, sipCallIds: one.sipCallIds });
+  try {
+    return { ...said(), setUpMs: await one.putUp(withinMs) };
+  } catch (error) {
+    if (attempts >= ATTEMPTS_MAX) return { ...said(), failure: messageOf(error) };
+    one.hangUp();
+    await sleep(AGAIN_AFTER_MS);
+    return putUpOne({ ...plan, callingNumber: `${plan.callingNumber}${attempts}` }, withinMs, attempts + 1);
+  }
+}
+
+const ATTEMPTS_MAX = 3;
+const AGAIN_AFTER_MS = 500;
+
+/** Of each call what it does; a failure is said, not thrown. */
+const ofEach = (act: (one: DrillCall) => Promise<void>): Promise<Checked[]> =>
   Promise.all(
     [...calls.values()].map(async (one): Promise<Checked> => {
       try {
-        await one.check(withinMs);
+        await act(one);
         return { id: one.plan.id };
       } catch (error) {
         return { id: one.plan.id, failure: messageOf(error) };
       }
     }),
   );
+const check = (withinMs: number) => ofEach((one) => one.check(withinMs));
+const eve = (withinMs: number) => ofEach((one) => one.eve(withinMs));
 
 async function probe(id: string, atUnixMs: number): Promise<Probed> {
   const one = call(id);
@@ -84,6 +98,8 @@ async function answer(request: PartyRequest): Promise<PartyAnswers[PartyRequest[
       return putUp(request.calls, request.callsPerSecond, request.withinMs);
     case "check":
       return check(request.withinMs);
+    case "eve":
+      return eve(request.withinMs);
     case "watch":
       stall.begin();
       return { ready: true };

@@ -32,6 +32,8 @@ export type PartyRequest =
       readonly withinMs: number;
     }
   | { readonly kind: "check"; readonly withinMs: number }
+  /** What cannot stand for long is begun now: a REFER, whose target rings for half a minute at most. */
+  | { readonly kind: "eve"; readonly withinMs: number }
   | { readonly kind: "watch" }
   | { readonly kind: "probe"; readonly calls: readonly { readonly id: string; readonly atUnixMs: number }[] }
   | { readonly kind: "collect"; readonly faultUnixMs: number; readonly untilUnixMs: number }
@@ -43,6 +45,9 @@ export interface PutUp {
   readonly id: string;
   readonly failure?: string;
   readonly setUpMs?: number;
+  /** The last one it was tried with: each attempt has its own, and its own contact record. */
+  readonly callingNumber: string;
+  readonly attempts: number;
   readonly sipCallIds: readonly string[];
 }
 
@@ -104,6 +109,7 @@ export interface PartyAnswers {
   open: { readonly ready: true };
   "put-up": readonly PutUp[];
   check: readonly Checked[];
+  eve: readonly Checked[];
   watch: { readonly ready: true };
   probe: readonly Probed[];
   collect: CollectedAll;

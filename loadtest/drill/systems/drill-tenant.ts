@@ -28,6 +28,9 @@ export const numberOf = (lane: number, className: ClassName): string => `+49600$
 const idOf = (lane: number, className: ClassName): string => `l${lane}-${className}`;
 export const agentIdOf = (lane: number, className: ClassName, at: number): string => `${idOf(lane, className)}-${at}`;
 
+/** One that could not be reached while its call was put up is not asked again soon: there are some to spare. */
+export const agentsFor = (calls: number): number => calls + Math.max(2, Math.ceil(calls / 5));
+
 const tone = (name: string) => ({ file: `${TENANT}/${name}` });
 const hangUp = { disconnect: {} };
 
@@ -67,7 +70,7 @@ function classDocuments({ lane }: LanePlan, className: ClassName, calls: number)
         }),
         { kind: "queue", id, name: id, teams: [id], ringTimeout: "120s", music: tone("music") },
         { kind: "team", id, name: id },
-        ...Array.from({ length: calls }, (_, at) => {
+        ...Array.from({ length: agentsFor(calls) }, (_, at) => {
           const agent = agentIdOf(lane, className, at);
           return { kind: "agent", id: agent, name: agent, teams: [id] };
         }),

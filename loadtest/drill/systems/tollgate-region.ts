@@ -10,7 +10,16 @@ import { silentLog } from "../../../kernel/log.ts";
 import { Operator } from "../../demo/operator.ts";
 import type { FaultSignal } from "../drill-file.ts";
 import { type ClassName, LOAD_CLASSES } from "../load-classes.ts";
-import { agentIdOf, documents, LOAD_NUMBERS, numberOf, referUri, TENANT, writePrompts } from "./drill-tenant.ts";
+import {
+  agentIdOf,
+  agentsFor,
+  documents,
+  LOAD_NUMBERS,
+  numberOf,
+  referUri,
+  TENANT,
+  writePrompts,
+} from "./drill-tenant.ts";
 import { dialogsOf, relayCallsOf, workerEndpointsOf } from "./leftovers.ts";
 import { sendSignal, withDescendants } from "./process-tree.ts";
 import type {
@@ -145,7 +154,7 @@ class TollgateUnderTest implements RunningSystem {
     const plan = this.#plan.lanes.find((one) => one.lane === lane);
     const { transport } = LOAD_CLASSES[className];
     const where = `${plan?.agentHost}:${transport === "tls" ? 5061 : 5060}${transport === "udp" ? "" : `;transport=${transport}`}`;
-    const waiting = Array.from({ length: plan?.classes.get(className) ?? 0 }, (_, at) =>
+    const waiting = Array.from({ length: agentsFor(plan?.classes.get(className) ?? 0) }, (_, at) =>
       agentIdOf(lane, className, at),
     ).filter((id) => !this.#agentsUp.has(id));
     await Promise.all(
