@@ -9,6 +9,7 @@ import { callList } from "./commands/call-list.ts";
 import { callTrace } from "./commands/call-trace.ts";
 import { CHECKOUT, type Command, paintFor, print } from "./commands/command.ts";
 import { drillList, drillReport, drillRun } from "./commands/drill.ts";
+import { hostDrain, hostList, hostReturn } from "./commands/host.ts";
 import { status } from "./commands/status.ts";
 import { up } from "./commands/up.ts";
 import { CommandEnd, EXIT } from "./exit.ts";
@@ -25,6 +26,9 @@ const COMMANDS: readonly Command[] = [
   drillList,
   drillRun,
   drillReport,
+  hostList,
+  hostDrain,
+  hostReturn,
 ];
 
 const version = (): string => {

@@ -6,13 +6,13 @@
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { readlink } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
-import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import type { Region } from "../../regions/schema/region.ts";
+import type { HostNetwork } from "./topology.ts";
 
 const run = promisify(execFile);
 
@@ -43,8 +43,6 @@ export interface FabricSettings {
   readonly hosts: readonly FabricHost[];
   /** Service → its address. Each begins at its home. */
   readonly services: ReadonlyMap<string, string>;
-  /** Where keepers ask for an address. */
-  readonly socket: string;
 }
 
 interface Joined {
@@ -55,15 +53,13 @@ interface Joined {
   readonly device: string;
   /** Its end's address. */
   readonly gateway: string;
-  cut: boolean;
+  /** What was routed to it before it was cut off. */
+  cutOff: readonly string[] | undefined;
 }
 
 export class Fabric {
   readonly #settings: FabricSettings;
   readonly #hosts = new Map<string, Joined>();
-  /** Service address → the host it is routed to. */
-  readonly #routes = new Map<string, string>();
-  #server: Server | undefined;
 
   private constructor(settings: FabricSettings) {
     this.#settings = settings;
@@ -93,33 +89,35 @@ export class Fabric {
       const home = this.#hosts.get(service);
       if (home !== undefined) await this.#route(address, home);
     }
-    await this.#listen();
   }
 
-  /** How a process is started in a host's namespace: put before its command. */
-  inside(hostId: string): readonly string[] {
-    const { pid } = this.#host(hostId);
-    return ["nsenter", `--net=/proc/${pid}/ns/net`, "--"];
+  placeOf(hostId: string): HostNetwork {
+    const { pid, device, gateway } = this.#host(hostId);
+    return {
+      inside: ["nsenter", `--net=/proc/${pid}/ns/net`, "--"],
+      addressMover: { kind: "fabric", fabric: `/proc/${process.pid}/ns/net`, device, via: gateway },
+    };
   }
 
   /** Nothing passes between the host and anybody else, without a word to either. */
   async cut(hostId: string): Promise<void> {
     const host = this.#host(hostId);
-    host.cut = true;
-    await ip("link", "set", host.device, "down");
+    if (host.cutOff !== undefined) return;
+    host.cutOff = await destinations("dev", host.device);
+    await ip("link", "set", host.device, "down"); // its routes go with it
   }
 
+  /** What was routed to it is so again, but for what another has taken meanwhile. */
   async heal(hostId: string): Promise<void> {
     const host = this.#host(hostId);
-    await ip("link", "set", host.device, "up"); // its routes went when it went down
-    host.cut = false;
-    await this.#management(host);
-    for (const [address, to] of this.#routes) if (to === hostId) await this.#route(address, host);
+    if (host.cutOff === undefined) return;
+    await ip("link", "set", host.device, "up");
+    const taken = new Set(await destinations());
+    for (const address of host.cutOff) if (!taken.has(address)) await this.#route(address, host);
+    host.cutOff = undefined;
   }
 
   async close(): Promise<void> {
-    this.#server?.close();
-    rmSync(this.#settings.socket, { force: true });
     for (const { holder } of this.#hosts.values()) {
       if (holder.exitCode !== null || holder.signalCode !== null) continue;
       const gone = once(holder, "exit");
@@ -140,7 +138,7 @@ export class Fabric {
     });
     await once(holder, "spawn");
     const pid = holder.pid ?? 0;
-    const joined: Joined = { at, holder, pid, device, gateway: theirs, cut: false };
+    const joined: Joined = { at, holder, pid, device, gateway: theirs, cutOff: undefined };
     this.#hosts.set(at.hostId, joined);
     await ownNamespace(pid);
     await ip("link", "add", device, "type", "veth", "peer", "name", "uplink", "netns", String(pid));
@@ -157,44 +155,11 @@ export class Fabric {
     const batch = run("nsenter", [`--net=/proc/${pid}/ns/net`, "--", "ip", "-batch", "-"]);
     batch.child.stdin?.end(`${lines.join("\n")}\n`);
     await batch;
-    await this.#management(joined);
+    await this.#route(at.managementAddress, joined);
   }
 
-  async #management({ at, gateway, device }: Joined): Promise<void> {
-    await ip("route", "replace", `${at.managementAddress}/32`, "via", gateway, "dev", device);
-  }
-
-  async #route(address: string, host: Joined): Promise<void> {
-    this.#routes.set(address, host.at.hostId);
-    if (!host.cut) await ip("route", "replace", `${address}/32`, "via", host.gateway, "dev", host.device);
-  }
-
-  /** One line of JSON each way: {"take": SERVICE, "host": HOST} → {"ok": true}. Who is cut off is not heard here either. */
-  async #listen(): Promise<void> {
-    const { socket, services } = this.#settings;
-    rmSync(socket, { force: true });
-    const server = createServer((connection) => {
-      connection.on("error", () => {});
-      connection.setTimeout(5_000, () => connection.destroy());
-      const lines = createInterface({ input: connection });
-      lines.on("error", () => {});
-      lines.on("line", (line) => {
-        const { take, host: hostId } = asked(line);
-        const address = services.get(take);
-        const host = this.#hosts.get(hostId);
-        const answer = (body: object) => connection.write(`${JSON.stringify(body)}\n`);
-        if (host?.cut === true) return undefined;
-        if (address === undefined || host === undefined || !host.at.serviceAddresses.includes(address))
-          return answer({ ok: false, code: "address.unknown", detail: `${take} at ${hostId}` });
-        return this.#route(address, host).then(
-          () => answer({ ok: true }),
-          (error) => answer({ ok: false, code: "address.refused", detail: String(error) }),
-        );
-      });
-    });
-    server.listen(socket);
-    await once(server, "listening");
-    this.#server = server;
+  async #route(address: string, { gateway, device }: Joined): Promise<void> {
+    await ip("route", "replace", address, "via", gateway, "dev", device);
   }
 
   #host(hostId: string): Joined {
@@ -204,13 +169,10 @@ export class Fabric {
   }
 }
 
-function asked(line: string): { take: string; host: string } {
-  try {
-    const { take, host } = JSON.parse(line) as { take?: unknown; host?: unknown };
-    return { take: String(take), host: String(host) };
-  } catch {
-    return { take: "", host: "" };
-  }
+/** Single addresses that are routed, of all or of those that this selects. */
+async function destinations(...selector: readonly string[]): Promise<string[]> {
+  const { stdout } = await run("ip", ["-json", "route", "show", ...selector]);
+  return (JSON.parse(stdout) as { dst: string }[]).map(({ dst }) => dst).filter((dst) => isIPv4(dst));
 }
 
 const ip = async (...args: readonly string[]): Promise<void> => {

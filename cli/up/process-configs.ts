@@ -165,8 +165,8 @@ export interface KeeperPlace {
   readonly redis: boolean;
   readonly programs: object;
   readonly services: readonly object[];
-  /** Of the fabric; undefined on loopback, where every host has every address. */
-  readonly fabricSocket: string | undefined;
+  /** Undefined on loopback, where every host has every address. */
+  readonly addressMover: object | undefined;
 }
 
 export const keeperConfig = ({ region, host, twin, paths, root, ...rest }: KeeperPlace): object => {
@@ -183,7 +183,7 @@ export const keeperConfig = ({ region, host, twin, paths, root, ...rest }: Keepe
     dataDir: join(root, "keeper"),
     programs: rest.programs,
     services: rest.services,
-    ...(rest.fabricSocket === undefined ? {} : { addressMover: { kind: "fabric", socket: rest.fabricSocket } }),
+    ...(rest.addressMover === undefined ? {} : { addressMover: rest.addressMover }),
     limits: { stopMs: LOCAL_DRAIN_MS + 3_000 },
   };
 };

@@ -54,6 +54,7 @@ export type UpFailure =
   | { readonly code: "up.interrupted" }
   | { readonly code: "up.network-needs-root" }
   | { readonly code: "up.network-not-own" }
+  | { readonly code: "up.network-failed"; readonly detail: string }
   | AlreadyRunning
   | CatalogueInvalid
   | { readonly code: "up.region-unknown"; readonly region: string; readonly known: readonly string[] }
@@ -179,29 +180,33 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
   const servedHosts = [...catalogue.value.values()]
     .filter((other) => other !== listed && controlPlaneRegionOf(other) === id)
     .flatMap((other) => other.pops.flatMap((pop) => pop.hosts.map((host) => host.id)));
-  const fabricSocket = join(paths.root, "fabric.sock");
-  const fabric =
-    network === "netns"
-      ? await Fabric.open({
-          addresses: [region.local.controlPlaneAddress],
-          hosts: hosts.map(({ pop, host }) => ({
-            hostId: host.id,
-            managementAddress: host.managementAddress,
-            serviceAddresses: pop.hosts
-              .filter(({ id, twin }) => id === host.id || twin === host.id)
-              .map((one) => one.localAddress),
-          })),
-          services: new Map(hosts.map(({ host }) => [host.id, host.localAddress])),
-          socket: fabricSocket,
-        })
-      : undefined;
+  let fabric: Fabric | undefined;
+  try {
+    fabric =
+      network === "netns"
+        ? await Fabric.open({
+            addresses: [region.local.controlPlaneAddress],
+            hosts: hosts.map(({ pop, host }) => ({
+              hostId: host.id,
+              managementAddress: host.managementAddress,
+              serviceAddresses: pop.hosts
+                .filter(({ id, twin }) => id === host.id || twin === host.id)
+                .map((one) => one.localAddress),
+            })),
+            services: new Map(hosts.map(({ host }) => [host.id, host.localAddress])),
+          })
+        : undefined;
+  } catch (error) {
+    lock.value.release();
+    return fail({ code: "up.network-failed", detail: error instanceof Error ? error.message.trim() : String(error) });
+  }
   const leave = async () => {
     await fabric?.close();
     lock.value.release();
   };
   const plans = planTopology({
     ...options,
-    ...(fabric === undefined ? {} : { fabricSocket, inside: (hostId: string) => fabric.inside(hostId) }),
+    ...(fabric === undefined ? {} : { placeOf: (hostId: string) => fabric.placeOf(hostId) }),
     promptsDir: resolve(options.promptsDir ?? join(dataDir, "prompts")),
     region,
     controlPlaneRegion,
@@ -567,6 +572,8 @@ export function showUpFailure(failure: UpFailure): string {
       return "network namespaces need root: run it with sudo, or without --network netns";
     case "up.network-not-own":
       return "this network namespace has devices of others: start it in one of its own (unshare --net)";
+    case "up.network-failed":
+      return `the network could not be set up: ${failure.detail}`;
     case "catalogue.invalid":
       return `the region catalogue is not usable:\n${showCatalogueMistakes(failure.mistakes)}`;
     case "up.region-unknown":

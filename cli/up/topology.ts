@@ -52,6 +52,13 @@ export interface ProcessPlan extends SupervisedPlan {
   readonly stage: number;
 }
 
+export interface HostNetwork {
+  /** Put before the command of its processes. */
+  readonly inside: readonly string[];
+  /** As its keeper is told. */
+  readonly addressMover: object;
+}
+
 export interface TopologyOptions {
   readonly region: Region;
   /** The region whose control plane serves it: often itself. */
@@ -75,10 +82,8 @@ export interface TopologyOptions {
   readonly ipv6?: boolean;
   /** Text of the region's generated secrets, by file: Redis wants its own in its configuration. */
   readonly secrets: Readonly<{ redisPassword: string }>;
-  /** Where keepers ask for an address; left out on loopback. */
-  readonly fabricSocket?: string;
-  /** Put before the command of a process of that host. */
-  readonly inside?: (hostId: string) => readonly string[];
+  /** A host's place on a network of its own; left out on loopback. */
+  readonly placeOf?: (hostId: string) => HostNetwork;
   /** Last word on the configuration of one of our processes: tests and capacity runs change limits. */
   readonly configure?: (process: { name: string; kind: ProcessKind }, config: object) => object;
 }
@@ -262,11 +267,11 @@ function hostPlan(
       pop: program("pop"),
     },
     services: served.map((one) => serviceConfig(options, host, one)),
-    fabricSocket: options.fabricSocket,
+    addressMover: options.placeOf?.(host.id).addressMover,
   });
   const url = `http://${host.managementAddress}:${ports.keeperHttp}`;
   const own = ours(options, paths, "keeper", host.id, config);
-  const [wrapper, ...wrapped] = options.inside?.(host.id) ?? [];
+  const [wrapper, ...wrapped] = options.placeOf?.(host.id).inside ?? [];
   return {
     ...own,
     ...(wrapper === undefined ? {} : { command: wrapper, args: [...wrapped, own.command, ...own.args] }),

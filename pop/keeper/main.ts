@@ -12,9 +12,12 @@ import { readSecretFile } from "../../kernel/shell/secret-file.ts";
 import { fenceRelayState } from "../adapters/rtpengine/relay-fence.ts";
 import { rtpengineSpawn } from "../adapters/rtpengine/spawn-arguments.ts";
 import { absentFence, absentOwnerStore, absentTwin } from "./adapters/absent/absent.ts";
+import { AwsAddressMover } from "./adapters/address-aws/address-mover.ts";
+import { environmentCredentials, InstanceCredentials } from "./adapters/address-aws/aws-credentials.ts";
+import { FabricAddressMover } from "./adapters/address-fabric/address-mover.ts";
+import { LocalAddressMover } from "./adapters/address-local/address-mover.ts";
 import { readMemory, writeMemory } from "./adapters/disk/keeper-memory.ts";
 import { EtcdOwnerStore } from "./adapters/etcd/owner-store.ts";
-import { FabricAddressMover } from "./adapters/fabric/fabric-mover.ts";
 import { openKeeperHttp } from "./adapters/http/keeper-http.ts";
 import { PopIntake } from "./adapters/http/pop-intake.ts";
 import { ForwardedLines } from "./adapters/processes/forwarded-lines.ts";
@@ -148,12 +151,29 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
   };
 }
 
-function moverOf({ addressMover, hostId }: KeeperConfig): AddressMover {
-  switch (addressMover.kind) {
+function moverOf({ addressMover: how, services }: KeeperConfig): AddressMover {
+  switch (how.kind) {
     case "local":
-      return { take: async () => ({ ok: true, value: undefined }) };
-    case "fabric":
-      return new FabricAddressMover({ socket: addressMover.socket, host: idOf(hostId) });
+      return new LocalAddressMover();
+    case "fabric": {
+      const { fabric, device, via } = how;
+      const addresses = new Map(services.map(({ service, address }) => [idOf(service), address]));
+      return new FabricAddressMover({ fabric, device, ...(via === undefined ? {} : { via }), addresses });
+    }
+    case "aws": {
+      const { region, networkInterfaceId, endpoint } = how;
+      const addresses = services.map(({ service, address: privateAddress, elasticIpAllocationId: allocationId }) => {
+        const place = allocationId === undefined ? { privateAddress } : { privateAddress, allocationId };
+        return [idOf(service), place] as const;
+      });
+      return new AwsAddressMover({
+        region,
+        networkInterfaceId,
+        ...(endpoint === undefined ? {} : { endpoint }),
+        addresses: new Map(addresses),
+        credentials: environmentCredentials() ?? new InstanceCredentials(),
+      });
+    }
   }
 }
 

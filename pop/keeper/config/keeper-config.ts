@@ -39,6 +39,8 @@ const service = z.strictObject({
   /** Its home host. */
   service: hostId,
   address: host,
+  /** On AWS, where the address is reached from outside by an elastic IP. */
+  elasticIpAllocationId: z.string().optional(),
   sipServer: configuration,
   mediaWorker: configuration,
   /** Removed before a media worker starts: a dead one leaves it behind. */
@@ -52,8 +54,15 @@ const service = z.strictObject({
 const addressMover = z.discriminatedUnion("kind", [
   /** The address is on every host already (one machine): nothing has to be moved. */
   z.strictObject({ kind: z.literal("local") }),
-  /** `tollgate up --network netns`: whoever runs the fabric is asked, on this socket. */
-  z.strictObject({ kind: z.literal("fabric"), socket: z.string() }),
+  /** `tollgate up --network netns`: the namespace that routes between hosts, and its device to this one. */
+  z.strictObject({ kind: z.literal("fabric"), fabric: z.string(), device: z.string(), via: z.ipv4().optional() }),
+  z.strictObject({
+    kind: z.literal("aws"),
+    region: z.string().min(1),
+    networkInterfaceId: z.string().min(1),
+    /** For a VPC's own endpoint. */
+    endpoint: z.url().optional(),
+  }),
 ]);
 
 export const KeeperConfig = z
