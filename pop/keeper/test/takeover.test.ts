@@ -100,6 +100,20 @@ describe("kill -9 of a host", () => {
     until(pair, () => pair.serves(pair.b, A), 2_000);
   });
 
+  test("refused while the twin's own beats still come: that proves no death", () => {
+    const pair = pairAtWork();
+    const linkOf = () => {
+      const link = pair.b.state?.twin.link;
+      assert.ok(link !== undefined && link.name !== "closed");
+      return link.link;
+    };
+    pair.tell(pair.b, { kind: "twin-closed", link: linkOf() });
+    pair.tell(pair.b, { kind: "twin-refused", link: linkOf() });
+    pair.runFor(5_000);
+    assert.deepEqual(pair.holders(A), [pair.a]);
+    assert.deepEqual(pair.notes(pair.b, "twin.died"), []);
+  });
+
   test("back after 50 ms: exactly one of both has it, every time", () => {
     const winners = new Set<string>();
     for (let seed = 1; seed <= 60; seed++) {
