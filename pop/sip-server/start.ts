@@ -21,6 +21,7 @@ import { openNameService } from "./adapters/name-service.ts";
 import { openRequestHandlers } from "./adapters/request-handlers.ts";
 import { systemIds } from "./adapters/system-ids.ts";
 import { TlsIdentity } from "./adapters/tls-identity.ts";
+import { SOURCES_FIELD } from "./app/checkpoints/checkpoints.ts";
 import { Endpoint, type GuardSettings } from "./app/endpoint.ts";
 import { heldAlarm, systemAlarm } from "./app/shell/timer-wheel.ts";
 import type { SipServerConfig } from "./config/sip-server-config.ts";
@@ -207,7 +208,7 @@ async function giveUp(store: CheckpointStore, endpoint: Endpoint, log: Log): Pro
     book = await store.load();
   }
   if (!book.ok || endpoint.isStopped) return;
-  const lost = [...book.value.keys()].filter((callId) => !endpoint.knows(callId));
+  const lost = [...book.value.keys()].filter((callId) => callId !== SOURCES_FIELD && !endpoint.knows(callId));
   for (const callId of lost) store.remove(callId);
   if (lost.length > 0) log.warn("calls.lost", { calls: lost.length });
 }

@@ -37,7 +37,7 @@ export interface ApplicationSideParts {
   readonly proxy: ProxyLayer;
   readonly routing: RequestRouting;
   readonly sources: Sources;
-  onSourcesTold(): void;
+  onSourcesTold(all: readonly string[]): void;
   onBug(input: "frame", error: unknown): void;
 }
 
@@ -221,8 +221,9 @@ export class ApplicationSide implements ApplicationHost {
       link.send(report.refused(id, commandId, "NOK", `not an address or prefix: ${bad}`));
       return;
     }
-    this.#parts.sources.tell(this.#parts.applications.tellSources(link, allow));
-    this.#parts.onSourcesTold();
+    const all = this.#parts.applications.tellSources(link, allow);
+    this.#parts.sources.tell(all);
+    this.#parts.onSourcesTold(all);
     link.send(report.done(id, commandId));
   }
 }

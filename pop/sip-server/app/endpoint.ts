@@ -35,7 +35,7 @@ import { ApplicationSide } from "./application-side.ts";
 import { Applications } from "./applications/applications.ts";
 import { Owners } from "./applications/owners.ts";
 import { RequestRouting } from "./applications/request-routing.ts";
-import { Checkpoints } from "./checkpoints/checkpoints.ts";
+import { Checkpoints, SOURCES_FIELD } from "./checkpoints/checkpoints.ts";
 import { UserAgentClient } from "./client/user-agent-client.ts";
 import { DialogStore } from "./dialogs/dialog-store.ts";
 import { DialogUsages } from "./dialogs/dialog-usages.ts";
@@ -44,7 +44,7 @@ import { DigestGuards } from "./guard/digest-guards.ts";
 import { Guard } from "./guard/guard.ts";
 import { Overload } from "./guard/overload.ts";
 import { type AccessSettings, OPEN_ACCESS, RequestGate } from "./guard/request-gate.ts";
-import { Sources } from "./guard/sources.ts";
+import { Sources, sourcesIn } from "./guard/sources.ts";
 import { ClientRequests } from "./next-hops/client-requests.ts";
 import { NextHops } from "./next-hops/next-hops.ts";
 import { ResponseRoutes } from "./next-hops/response-routes.ts";
@@ -243,7 +243,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       proxy: this.#proxy,
       routing: this.#routing,
       sources: this.#sources,
-      onSourcesTold: () => this.#guard?.reclassify(),
+      onSourcesTold: (all) => {
+        this.#guard?.reclassify();
+        this.#checkpoints?.sourcesTold(all);
+      },
       onBug: (input, error) => this.#onBug(input, error),
     });
     this.#ownership = parts.ownership ?? soleOwner;
@@ -284,6 +287,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   restoreBook(book: ReadonlyMap<string, string>): BookRestored {
     const counts = { calls: 0, dialogs: 0, transactions: 0, unusable: 0 };
     for (const [callId, text] of book) {
+      if (callId === SOURCES_FIELD) {
+        this.#restoreSources(text);
+        continue;
+      }
       const restored = this.#restoreCall(text);
       if (restored.ok) {
         counts.calls++;
@@ -299,6 +306,16 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       this.#checkpoints?.ended(callId);
     }
     return counts;
+  }
+
+  /** Until an application says it anew: else peers would be dropped unread for as long as none is connected. */
+  #restoreSources(text: string): void {
+    const all = sourcesIn(text);
+    if (all === undefined)
+      return this.#parts.log.error("record.unusable", { callId: SOURCES_FIELD, reason: "no sources" });
+    this.#sources.tell(all);
+    this.#guard?.reclassify();
+    this.#checkpoints?.sourcesTold(all);
   }
 
   #restoreCall(text: string) {

@@ -11,10 +11,10 @@ import { SimulatedHost } from "./simulated.ts";
 const CARRIER = "10.0.0.1";
 const POP = "10.0.0.2";
 
-function stage(answerMs = 2) {
+function stage(answerMs = 2, settings: ConstructorParameters<typeof SimulatedHost>[2] = {}) {
   const world = new SimWorld(1, { delayMs: 20 });
   const carrier = new SimulatedHost(world, CARRIER, {}, "instance:carrier");
-  const pop = new SimulatedHost(world, POP, {}, "instance:pop", { book: memoryBook(), answerMs });
+  const pop = new SimulatedHost(world, POP, settings, "instance:pop", { book: memoryBook(), answerMs });
   /** When the pop sent what, from its INVITE's arrival on. */
   const sent = () =>
     world.history
@@ -152,6 +152,19 @@ test("what cannot be read is told, left out and taken out of the book; the other
   assert.deepEqual([...at.pop.endpoint.counters.of("records_unusable")], [["", 3]]);
   world.runFor(100);
   assert.equal(at.pop.store?.written.size, 1);
+});
+
+test("whom applications have told us to hear is heard by the next owner before any application says it again", async () => {
+  const at = stage(2, { trustedSources: "told" });
+  at.pop.application.say(`sources|allow|${CARRIER}`);
+  const { world, dialogId } = answered(at);
+  world.runFor(1_000);
+  at.pop.die();
+  await at.pop.rise();
+  at.carrier.application.request("BYE", dialogId());
+  world.runFor(1_000);
+  assert.deepEqual([...at.pop.endpoint.counters.of("dropped")], []);
+  assert.equal(at.pop.application.heard.at(-1)?.what, "BYE");
 });
 
 test("nothing is written for timers alone, and nothing is left when a call is over", () => {

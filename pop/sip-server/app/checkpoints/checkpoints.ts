@@ -20,6 +20,9 @@ export interface CheckpointSource {
   textOf(callId: string): string;
 }
 
+/** Beside the calls: whom applications have told us to hear. No Call-ID has a space (RFC 3261 §25.1). */
+export const SOURCES_FIELD = "sources told";
+
 /** Messages of one call that wait; the next is lost, as a datagram may be. */
 const WAITING_PER_CALL_MAX = 128;
 /** Counted between two texts: between two commits it may be twice as many. */
@@ -55,6 +58,10 @@ export class Checkpoints {
   /** Something of this call has changed. */
   touched(callId: string): void {
     if (this.#source.holds(callId)) this.#store.save(callId, this.#text);
+  }
+
+  sourcesTold(all: readonly string[]): void {
+    this.#store.save(SOURCES_FIELD, () => JSON.stringify(all));
   }
 
   /** Something of this call has ended. */

@@ -56,6 +56,16 @@ export class Sources {
 /** An address, or a prefix. */
 export const isSource = (cidr: string): boolean => blockOf([cidr]) !== undefined;
 
+/** As they were written down. undefined: these are none */
+export function sourcesIn(text: string): readonly string[] | undefined {
+  try {
+    const read: unknown = JSON.parse(text);
+    return Array.isArray(read) && read.every((one) => typeof one === "string" && isSource(one)) ? read : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** undefined when one of them is no address and no prefix. */
 function blockOf(cidrs: readonly string[]): BlockList | undefined {
   const list = new BlockList();
