@@ -336,7 +336,7 @@ describe("on purpose", () => {
   });
 
   test("etcd goes away in the middle of a drain: the host has its service back, or the twin has it", () => {
-    for (let afterMs = 0; afterMs < 60; afterMs += 2) {
+    for (let afterMs = 0; afterMs < 60; afterMs += 5) {
       const pair = pairAtWork();
       pair.tell(pair.a, { kind: "hand-over", id: "op-1", service: A });
       pair.after(afterMs, () => {
@@ -352,7 +352,7 @@ describe("on purpose", () => {
   });
 
   test("given to a twin that never took it: that host, when it starts, waits for what may have begun without it", () => {
-    for (let startsAfterMs = 0; startsAfterMs < 2_000; startsAfterMs += 100) {
+    for (let startsAfterMs = 0; startsAfterMs < 2_000; startsAfterMs += 250) {
       // Given a service that was given to B, which could not take it and died; A took it back while etcd was away
       const pair = pairAtWork();
       pair.partition("b>etcd");
