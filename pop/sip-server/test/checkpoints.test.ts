@@ -155,16 +155,15 @@ test("what cannot be read is told, left out and taken out of the book; the other
 });
 
 test("whom applications have told us to hear is heard by the next owner before any application says it again", async () => {
-  const at = stage(2, { trustedSources: "told" });
-  at.pop.application.say(`sources|allow|${CARRIER}`);
-  const { world, dialogId } = answered(at);
-  world.runFor(1_000);
-  at.pop.die();
-  await at.pop.rise();
-  at.carrier.application.request("BYE", dialogId());
-  world.runFor(1_000);
-  assert.deepEqual([...at.pop.endpoint.counters.of("dropped")], []);
-  assert.equal(at.pop.application.heard.at(-1)?.what, "BYE");
+  const { pop, world } = stage(2, { trustedSources: "told" });
+  pop.application.say(`sources|allow|${CARRIER}`);
+  world.runFor(100);
+  pop.die();
+  await pop.rise();
+  assert.equal(pop.endpoint.admits(CARRIER), true);
+  assert.equal(pop.endpoint.admits("10.0.0.9"), false);
+  pop.application.say("sources|allow|10.0.0.9");
+  assert.equal(pop.endpoint.admits(CARRIER), false);
 });
 
 test("nothing is written for timers alone, and nothing is left when a call is over", () => {
