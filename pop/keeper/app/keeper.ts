@@ -230,6 +230,7 @@ export class Keeper {
       case "note":
         log[effect.level](effect.event, effect.fields);
         this.#timeline.note(effect, this.#state, this.#parts.nowMs());
+        if (effect.event === "service.standing-by") this.#spares(); // nothing starts here, and the twin may die at any time
         this.#tell();
         return;
       case "finished":
