@@ -102,6 +102,8 @@ const DrillSchema = z
         messagesMax: z.int().min(0).optional(),
         reanchoredMax: z.int().min(0).optional(),
         rtpGapP99MsMax: z.number().min(1).optional(),
+        /** Of calls with a leg that was anchored anew by re-INVITE, which the limit above leaves out. */
+        rtpGapReanchoredP99MsMax: z.number().min(1).optional(),
         firstInDialogMsMax: z.number().min(1).optional(),
         detectionMsMax: z.number().min(1).optional(),
         ghostsMax: z.int().min(0).optional(),

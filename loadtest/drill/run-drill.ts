@@ -512,6 +512,7 @@ class Drilling {
       (plan): CallReport =>
         this.#callReport(plan, byId.get(plan.id), arrivals, messages, unasked.reanchored, after.records),
     );
+    const up = calls.filter(({ notUp }) => notUp === undefined);
     const { timeline, milestones } = timelineOf(system.events, this.#faultAtUnixMs, this.#watchedUntilUnixMs);
     const firstOk = Math.min(
       ...probed.flatMap(({ okUnixMs }) => (okUnixMs === undefined || okUnixMs < this.#faultAtUnixMs ? [] : [okUnixMs])),
@@ -543,7 +544,8 @@ class Drilling {
         firstInDialogMs: Number.isFinite(firstOk) ? firstOk - this.#faultAtUnixMs : null,
       },
       classes: classReports(this.#classes, this.#cannot, calls, this.#drill.expectedLoss),
-      gap: spreadOf(gapsOf(calls.filter(({ notUp }) => notUp === undefined))),
+      gap: spreadOf(gapsOf(up)),
+      gapReanchored: spreadOf(gapsOf(up, true)),
       calls,
       wire: {
         sip:
@@ -681,6 +683,7 @@ class Drilling {
       probes: { sent: [], firstInDialogMs: null },
       classes,
       gap: undefined,
+      gapReanchored: undefined,
       calls,
       wire: { sip: undefined, media: undefined, unasked: [], reanchored: [], strange: 0, spoken: 0 },
       ownStallMs: [],

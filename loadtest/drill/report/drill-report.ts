@@ -129,7 +129,10 @@ export interface DrillReport {
     readonly firstInDialogMs: number | null;
   };
   readonly classes: readonly ClassReport[];
+  /** Of calls whose media simply went on. */
   readonly gap: Spread | undefined;
+  /** Of calls with a leg that was anchored anew by re-INVITE: told apart. */
+  readonly gapReanchored: Spread | undefined;
   readonly calls: readonly CallReport[];
   readonly wire: {
     readonly sip:

@@ -90,7 +90,11 @@ function figures(report: DrillReport): Html {
       report.wire.sip === undefined ? "–" : String(report.wire.unasked.length),
       `${report.wire.reanchored.length} re-anchored legs apart`,
     ],
-    ["audio away, p99", ms(report.gap?.p99), `p50 ${ms(report.gap?.p50)}, ${report.gap?.count ?? 0} streams`],
+    [
+      "audio away, p99",
+      ms(report.gap?.p99),
+      `p50 ${ms(report.gap?.p50)}, ${report.gap?.count ?? 0} streams${report.gapReanchored === undefined ? "" : `; anchored anew ${ms(report.gapReanchored.p99)}`}`,
+    ],
     ["first 200 inside a dialog", ms(report.probes.firstInDialogMs), `${report.probes.sent.length} calls asked`],
     ["detected after", ms(report.milestones.detected), "as the survivor says"],
     [

@@ -55,6 +55,7 @@ function measured(calls: readonly CallReport[], more: Partial<Measured> = {}): M
     probes: { sent: [{ afterMs: 5, okAfterMs: 400 }], firstInDialogMs: 400 },
     classes: classReports(planned, new Map(), calls, []),
     gap: spreadOf(gapsOf(calls)),
+    gapReanchored: spreadOf(gapsOf(calls, true)),
     calls,
     wire: {
       sip: { file: "sip.pcap", packets: 10, dropped: 0, messages: 10, unread: 0 },

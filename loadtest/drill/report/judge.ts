@@ -24,10 +24,13 @@ export function spreadOf(values: readonly number[]): Spread | undefined {
 /** Fewer packets than this in the second before the fault: nobody was speaking in that direction. */
 export const FLOWING_PACKETS_MIN = 40;
 
-/** Gaps of the directions that had audio, by the kernel's clock where it was captured. */
-export const gapsOf = (calls: readonly CallReport[]): readonly number[] =>
+/**
+ * Gaps of the directions that had audio, by the kernel's clock where it was captured. A call with a leg that was anchored anew is
+ * another thing, told apart.
+ */
+export const gapsOf = (calls: readonly CallReport[], anew = false): readonly number[] =>
   calls
-    .filter(({ survived }) => survived)
+    .filter(({ survived, reanchored }) => survived && reanchored > 0 === anew)
     .flatMap(({ legs }) => legs.filter(({ packetsBefore }) => packetsBefore >= FLOWING_PACKETS_MIN))
     .map(({ gapMs, probeGapMs }) => (gapMs === undefined ? probeGapMs : gapMs) ?? Number.POSITIVE_INFINITY);
 
@@ -56,7 +59,7 @@ export function classReports(
       exercisedWell: exercised.filter(({ exerciseFailure }) => exerciseFailure === undefined).length,
       unasked: own.reduce((sum, { unasked }) => sum + unasked, 0),
       reanchored: own.reduce((sum, { reanchored }) => sum + reanchored, 0),
-      gap: spreadOf(gapsOf(up)),
+      gap: spreadOf([...gapsOf(up), ...gapsOf(up, true)]),
       ...(why === undefined ? {} : { cannot: why }),
       ...(loss === undefined ? {} : { expectedLoss: loss.because }),
     };
@@ -113,6 +116,7 @@ export function judge(drill: Drill, measured: Measured): LimitVerdict[] {
   else atMost("SIP messages nobody caused", limits.messagesMax, wire.unasked.length);
   atMost("legs anchored anew by re-INVITE", limits.reanchoredMax, wire.reanchored.length);
   atMost("RTP gap p99", limits.rtpGapP99MsMax, measured.gap?.p99, " ms");
+  atMost("RTP gap p99 of legs anchored anew", limits.rtpGapReanchoredP99MsMax, measured.gapReanchored?.p99 ?? 0, " ms");
   atMost("first 200 inside a dialog", limits.firstInDialogMsMax, probes.firstInDialogMs, " ms");
   atMost("detection", limits.detectionMsMax, milestones.detected, " ms");
   if (limits.ghostsMax !== undefined) {

@@ -42,7 +42,7 @@ const ms = (value: number): string => (Number.isFinite(value) ? `${Math.round(va
 const spread = (gap: Spread | undefined): readonly string[] =>
   gap === undefined ? ["-", "-", "-", "-"] : [String(gap.count), ms(gap.p50), ms(gap.p99), ms(gap.max)];
 
-function classTable({ classes, gap }: DrillReport, paint: Paint): string {
+function classTable({ classes, gap, gapReanchored }: DrillReport, paint: Paint): string {
   const row = (one: ClassReport): string[] =>
     one.cannot === undefined
       ? [
@@ -56,6 +56,7 @@ function classTable({ classes, gap }: DrillReport, paint: Paint): string {
         ]
       : [one.title, "cannot", "", "", "", "", "", "", "", ""];
   const rows = [...classes.map(row), ["all", "", "", "", "", "", ...spread(gap)]];
+  if (gapReanchored !== undefined) rows.push(["anchored anew, apart", "", "", "", "", "", ...spread(gapReanchored)]);
   const columns = [
     "class",
     "up",
