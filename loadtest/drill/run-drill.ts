@@ -1,9 +1,10 @@
 // One drill from beginning to end: the system comes up, calls stand, something is broken, everybody watches, the calls are used, and what was
 // measured becomes a report. Whatever happens in between, nothing is left running.
 
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { cpus, loadavg, release } from "node:os";
+import { cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
+import { isAlive } from "../../kernel/shell/lock.ts";
 import { BulkLoad } from "./bulk-load.ts";
 import type { Drill, FaultStep, Network } from "./drill-file.ts";
 import { apportion, CLASS_NAMES, type ClassName, EXERCISE_NEEDS, LOAD_CLASSES } from "./load-classes.ts";
@@ -35,6 +36,9 @@ export interface DrillRun {
 
 const CALLS_PER_LANE = 70;
 const SET_UP_WITHIN_MS = 10_000;
+const ATTEMPTS_MAX = 3;
+const NEW_CALLS = 5;
+const NEW_CALL_WITHIN_MS = 4_000;
 const CHECK_WITHIN_MS = 6_000;
 const PLAN_AHEAD_MS = 400;
 const EXERCISES_WITHIN_MS = 90_000;
@@ -81,6 +85,8 @@ class Drilling {
   readonly #exercised = new Map<string, Exercised>();
   readonly #faultSteps: { afterMs: number; what: string; processes: number; failure?: string }[] = [];
   readonly #undo: (() => Promise<unknown>)[] = [];
+  /** Short, because sockets have their paths in it; what it logged is kept beside the report. */
+  readonly #data = ownFolder();
   #system: RunningSystem | undefined;
   #sip: Capture | undefined;
   #media: Capture | undefined;
@@ -130,6 +136,9 @@ class Drilling {
     const killing = setTimeout(() => this.#system?.killAll(), GONE_WITHIN_MS);
     await this.#system?.stop().catch(() => this.#system?.killAll());
     clearTimeout(killing);
+    const logs = globSync("*/logs", { cwd: this.#data })[0];
+    if (logs !== undefined) cpSync(join(this.#data, logs), join(this.#run.out, "logs"), { recursive: true });
+    rmSync(this.#data, { recursive: true, force: true });
   }
 
   // ---- phases ----
@@ -140,7 +149,7 @@ class Drilling {
       drill: this.#drill,
       network,
       lanes: this.#lanes,
-      folder: join(out, "data"),
+      folder: this.#data,
       signal: this.#broken.signal,
     });
     this.#system = running;
@@ -184,7 +193,7 @@ class Drilling {
             .filter(({ lane }) => lane === party.lane)
             .map((call) => ({ ...call, number: system.numberOf(call.lane, call.className), referTo: system.referTo }));
           return party.ask(
-            { kind: "put-up", calls, callsPerSecond: rate, withinMs: SET_UP_WITHIN_MS },
+            { kind: "put-up", calls, callsPerSecond: rate, withinMs: SET_UP_WITHIN_MS, attemptsMax: ATTEMPTS_MAX },
             3 * withinMs + 10_000,
           );
         }),
@@ -395,6 +404,7 @@ class Drilling {
       return { call, exercise: possible[at % Math.max(1, possible.length)] };
     });
     if (this.#drill.expect === "silence") {
+      await this.#dialNew(system);
       this.#say("none: nobody is to serve", undefined);
       return;
     }
@@ -412,6 +422,7 @@ class Drilling {
     for (const { lane, classes } of this.#lanes)
       if (classes.has("queued")) await this.#alive(system.bringAgents(lane, "queued")).catch(() => {});
     for (const one of (await this.#alive(asking)).flat()) this.#exercised.set(one.id, one);
+    await this.#dialNew(system);
     const all = [...this.#exercised.values()];
     const bad = all.filter(({ failure }) => failure !== undefined);
     this.#say(
@@ -420,6 +431,29 @@ class Drilling {
     );
   }
 
+  /** Is anybody there for new callers? Each is tried once. */
+  async #dialNew(system: RunningSystem): Promise<void> {
+    const [party] = this.#parties;
+    if (party === undefined || this.#lanes[0]?.classes.has("in-prompt") !== true) return;
+    const calls = Array.from({ length: NEW_CALLS }, (_, at) => ({
+      id: `new-${at + 1}`,
+      index: at,
+      className: "in-prompt",
+      loadClass: LOAD_CLASSES["in-prompt"],
+      number: system.numberOf(party.lane, "in-prompt"),
+      callingNumber: `+49309${String(1_000_000 + at)}`,
+      referTo: "",
+    }));
+    const answers = await this.#alive(
+      party.ask(
+        { kind: "put-up", calls, callsPerSecond: 5, withinMs: NEW_CALL_WITHIN_MS, attemptsMax: 1 },
+        2 * NEW_CALL_WITHIN_MS + 10_000,
+      ),
+    );
+    this.#newCalls = { asked: NEW_CALLS, served: answers.filter(({ failure }) => failure === undefined).length };
+  }
+
+  #newCalls: DrillReport["newCalls"];
   readonly #endedIds = new Set<string>();
 
   async #afterwards(
@@ -559,6 +593,7 @@ class Drilling {
         spoken: this.#spoken(sip, arrivals, ours),
       },
       ...(setUps === undefined ? {} : { setUps }),
+      newCalls: this.#newCalls,
       ownStallMs: collected.map(({ ownStallMs }) => Math.round(ownStallMs)),
       reconnected: collected.reduce((sum, one) => sum + one.reconnected, 0),
       leftovers: after.leftovers,
@@ -608,7 +643,10 @@ class Drilling {
     const lostBecause =
       seen?.ended ??
       (silent !== undefined ? `no audio came back to the ${silent.leg}` : undefined) ??
-      (dead ? `dead when it was used: ${exercised.failure}` : undefined);
+      (dead ? `dead when it was used: ${exercised.failure}` : undefined) ??
+      (exercised === undefined && legs.every(({ packetsBefore }) => packetsBefore < FLOWING_PACKETS_MIN)
+        ? "nothing has shown that it lives"
+        : undefined);
     return {
       id: plan.id,
       className: plan.className,
@@ -686,6 +724,7 @@ class Drilling {
       gapReanchored: undefined,
       calls,
       wire: { sip: undefined, media: undefined, unasked: [], reanchored: [], strange: 0, spoken: 0 },
+      newCalls: undefined,
       ownStallMs: [],
       reconnected: 0,
       leftovers: { counts: {}, unknown: [] },
@@ -789,6 +828,17 @@ class Drilling {
 
 /** What was in the socket buffers of a host that has died is still read. */
 const SETTLED_MS = 50;
+
+const OWN_FOLDER = "tg-drill-";
+
+/** Named by our process; those of drills that were killed are swept away. */
+function ownFolder(): string {
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(OWN_FOLDER)))
+    if (!isAlive(Number(name.slice(OWN_FOLDER.length)))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  const folder = join(tmpdir(), `${OWN_FOLDER}${process.pid}`);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return folder;
+}
 
 const finite = (value: number): number | null => (Number.isFinite(value) ? Math.round(value * 10) / 10 : null);
 

@@ -31,32 +31,38 @@ const call = (id: string): DrillCall => {
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, Math.max(0, ms)));
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-async function putUp(planned: readonly PlannedCall[], callsPerSecond: number, withinMs: number): Promise<PutUp[]> {
+type PutUpRequest = Extract<PartyRequest, { kind: "put-up" }>;
+
+async function putUp({ calls: planned, callsPerSecond, withinMs, attemptsMax }: PutUpRequest): Promise<PutUp[]> {
   const startMs = performance.now();
   return Promise.all(
     planned.map(async (plan, at): Promise<PutUp> => {
       await sleep(startMs + (at * 1_000) / callsPerSecond - performance.now());
-      return putUpOne(plan, withinMs, 1);
+      return putUpOne(plan, withinMs, attemptsMax, 1);
     }),
   );
 }
 
 /** A machine that has too much to do may refuse one: that is no fault of the drill's making, so it is tried again. */
-async function putUpOne(plan: PlannedCall, withinMs: number, attempts: number): Promise<PutUp> {
+async function putUpOne(plan: PlannedCall, withinMs: number, attemptsMax: number, attempts: number): Promise<PutUp> {
   const one = new DrillCall(plan, standing());
   calls.set(plan.id, one);
   const said = () => ({ id: plan.id, callingNumber: plan.callingNumber, attempts, sipCallIds: one.sipCallIds });
   try {
     return { ...said(), setUpMs: await one.putUp(withinMs) };
   } catch (error) {
-    if (attempts >= ATTEMPTS_MAX) return { ...said(), failure: messageOf(error) };
+    if (attempts >= attemptsMax) return { ...said(), failure: messageOf(error) };
     one.hangUp();
     await sleep(AGAIN_AFTER_MS);
-    return putUpOne({ ...plan, callingNumber: `${plan.callingNumber}${attempts}` }, withinMs, attempts + 1);
+    return putUpOne(
+      { ...plan, callingNumber: `${plan.callingNumber}${attempts}` },
+      withinMs,
+      attemptsMax,
+      attempts + 1,
+    );
   }
 }
 
-const ATTEMPTS_MAX = 3;
 const AGAIN_AFTER_MS = 500;
 
 /** Of each call what it does; a failure is said, not thrown. */
@@ -95,7 +101,7 @@ async function answer(request: PartyRequest): Promise<PartyAnswers[PartyRequest[
       });
       return { ready: true };
     case "put-up":
-      return putUp(request.calls, request.callsPerSecond, request.withinMs);
+      return putUp(request);
     case "check":
       return check(request.withinMs);
     case "eve":

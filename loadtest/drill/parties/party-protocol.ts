@@ -30,6 +30,7 @@ export type PartyRequest =
       readonly calls: readonly PlannedCall[];
       readonly callsPerSecond: number;
       readonly withinMs: number;
+      readonly attemptsMax: number;
     }
   | { readonly kind: "check"; readonly withinMs: number }
   /** What cannot stand for long is begun now: a REFER, whose target rings for half a minute at most. */

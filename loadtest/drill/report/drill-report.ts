@@ -153,6 +153,8 @@ export interface DrillReport {
     readonly spoken: number;
   };
   readonly setUps?: SetUps;
+  /** Dialled after everything else, each once: is anybody there for new callers? undefined: the mix has no prompt to call. */
+  readonly newCalls: { readonly asked: number; readonly served: number } | undefined;
   /** The longest that a party process did not run between fault and end of watch: nothing is subtracted for it. */
   readonly ownStallMs: readonly number[];
   readonly reconnected: number;

@@ -65,6 +65,7 @@ function measured(calls: readonly CallReport[], more: Partial<Measured> = {}): M
       strange: 0,
       spoken: 0,
     },
+    newCalls: { asked: 5, served: 5 },
     ownStallMs: [3],
     reconnected: 0,
     leftovers: { counts: { "pop calls": 0 }, unknown: [] },
@@ -102,6 +103,14 @@ describe("a drill is judged", () => {
       "calls put up and steady before the fault",
       "exercises that worked",
     ]);
+  });
+
+  test("somebody must be there for new callers, or nobody where silence is wanted", () => {
+    const none = measured(good, { newCalls: { asked: 5, served: 0 } });
+    assert.deepEqual(notMet(none), ["new calls served afterwards"]);
+    const silent = { ...drill, expect: "silence" as const };
+    assert.ok(judge(silent, none).every(({ ok }) => ok));
+    assert.ok(!judge(silent, measured(good)).every(({ ok }) => ok));
   });
 
   test("what was not measured is not met", () => {

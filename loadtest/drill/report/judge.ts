@@ -125,15 +125,21 @@ export function judge(drill: Drill, measured: Measured): LimitVerdict[] {
     const which = Object.entries(counts)
       .filter(([, count]) => count > 0)
       .map(([what, count]) => `${what} ${count}`);
-    const asked = Object.keys(counts).length > 0;
+    // Who is to serve is to answer, too.
+    const asked = Object.keys(counts).length > 0 && (unknown.length === 0 || drill.expect === "silence");
     say(
       "ghosts after all calls have ended",
       `≤ ${limits.ghostsMax}`,
       asked
         ? [String(left), ...which].join(", ") + (unknown.length > 0 ? ` (no answer: ${unknown.join(", ")})` : "")
-        : "nobody answers",
+        : `no answer: ${unknown.join(", ")}`,
       asked && left <= limits.ghostsMax,
     );
+  }
+  if (measured.newCalls !== undefined) {
+    const { asked, served } = measured.newCalls;
+    const wanted = drill.expect === "silence" ? 0 : asked;
+    say("new calls served afterwards", `${wanted} of ${asked}`, String(served), served === wanted);
   }
   if (limits.recordsMissingOrTwiceMax !== undefined) {
     const records = measured.records;
