@@ -639,7 +639,9 @@ class Drilling {
         packetsBefore >= FLOWING_PACKETS_MIN && (gapMs === undefined ? probeGapMs : gapMs) === null,
     );
     const exercised = this.#exercised.get(plan.id);
-    const dead = exercised?.failure !== undefined && exercised.statuses.length === 0;
+    // No answer at all, or from somebody who knows nothing of it.
+    const dead =
+      exercised?.failure !== undefined && exercised.statuses.every((status) => status === 0 || status === 481);
     const lostBecause =
       seen?.ended ??
       (silent !== undefined ? `no audio came back to the ${silent.leg}` : undefined) ??
