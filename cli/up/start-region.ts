@@ -164,7 +164,8 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
 
   const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR);
   const paths = regionPaths(dataDir, id);
-  const longest = join(paths.root, hosts[0]?.host.id ?? "", SOCKET_NAME);
+  // Of a host that serves its twin's service too.
+  const longest = join(paths.root, hosts[0]?.host.id ?? "", hosts[0]?.host.id ?? "", SOCKET_NAME);
   if (Buffer.byteLength(longest) > SOCKET_PATH_BYTES_MAX)
     return fail({ code: "up.data-path-too-long", path: longest, bytesMax: SOCKET_PATH_BYTES_MAX });
   for (const folder of [dataDir, join(dataDir, "prompts"), paths.root, paths.logs, paths.secrets])
