@@ -17,6 +17,7 @@ import {
   responseFrom,
 } from "../core/record/record.ts";
 import { RECORD_VERSION } from "../core/record/versions.ts";
+import type { SessionState } from "../core/session/session-timer.ts";
 import { serverKey } from "../core/transaction/key.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
 import type { UserAgentClient } from "./client/user-agent-client.ts";
@@ -41,7 +42,7 @@ export function takeRecord(parts: StateParts, callId?: string): EndpointRecord {
   const unixMs = parts.shell.clock.unixMs();
   const dialogs: DialogRecord[] = [];
   const entries = callId === undefined ? parts.dialogs.entries() : parts.dialogs.ofCallId(callId);
-  for (const entry of entries) dialogs.push(dialogRecord(entry, unixMs));
+  for (const entry of entries) dialogs.push(dialogRecord(entry, parts.client.sessions.record(entry), unixMs));
   const served = callId === undefined ? undefined : parts.transactions.serversOf(callId);
   return {
     version: RECORD_VERSION,
@@ -52,8 +53,8 @@ export function takeRecord(parts: StateParts, callId?: string): EndpointRecord {
   };
 }
 
-export function dialogRecord(entry: DialogEntry, unixMs: number): DialogRecord {
-  const { dialog, owner, localSdp, exchange, peerUpdates, session, minSeSeconds, unacknowledged } = entry;
+export function dialogRecord(entry: DialogEntry, session: SessionState, unixMs: number): DialogRecord {
+  const { dialog, owner, localSdp, exchange, peerUpdates, minSeSeconds, unacknowledged } = entry;
   const { rseq, invitingIn, invitingOut, ending, acceptance, heldBye } = entry;
   return {
     version: RECORD_VERSION,
@@ -181,7 +182,7 @@ function restored(parts: StateParts, record: EndpointRecord, cseqReserve: number
     });
     dialogs.put(entry);
     if (dialog.phase === "confirmed") dialogs.prefer(entry);
-    client.sessions.resume(entry);
+    client.sessions.resume(entry, record.takenUnixMs);
     client.usages.resume(entry);
   }
   const served = new Map<string, ServerTransaction>();

@@ -17,30 +17,43 @@ export interface SessionTimerUser {
 export class SessionTimers {
   readonly #shell: Shell;
   readonly #user: SessionTimerUser;
+  /** What the wall clock said when we began, less what the monotonic one did. */
+  readonly #epochMs: number;
 
   constructor(shell: Shell, user: SessionTimerUser) {
     this.#shell = shell;
     this.#user = user;
+    this.#epochMs = shell.clock.unixMs() - shell.clock.nowMs();
+  }
+
+  /** As the wall clock, but it does not jump: a clock that is set ends nobody's session. */
+  #steadyMs(): number {
+    return this.#epochMs + this.#shell.clock.nowMs();
+  }
+
+  /** By the wall clock of now, for another process. */
+  record({ session }: DialogEntry): sessionTimer.SessionState {
+    return sessionTimer.moved(session, this.#shell.clock.unixMs() - this.#steadyMs());
   }
 
   /** A 2xx to INVITE or UPDATE has passed. */
   agreed(entry: DialogEntry, terms: SessionTerms | undefined): void {
     if (terms === undefined && entry.session === sessionTimer.OFF) return;
     if (entry.dialog.phase !== "confirmed" || !entry.dialog.usages.session) return;
-    this.#handle(entry, { kind: "agreed", terms, nowMs: this.#shell.clock.unixMs() });
+    this.#handle(entry, { kind: "agreed", terms, nowMs: this.#steadyMs() });
   }
 
   refused(
     entry: DialogEntry,
     refusal: { status: number; waitMs: number | undefined; again: boolean; intervalSeconds?: number },
   ): void {
-    const nowMs = this.#shell.clock.unixMs();
+    const nowMs = this.#steadyMs();
     const waitMs = refusal.status === 491 ? this.glareWaitMs(entry) : refusal.waitMs;
     this.#handle(entry, { kind: "refused", nowMs, ...refusal, waitMs });
   }
 
   busy(entry: DialogEntry): void {
-    this.#handle(entry, { kind: "busy", nowMs: this.#shell.clock.unixMs(), waitMs: this.glareWaitMs(entry) });
+    this.#handle(entry, { kind: "busy", nowMs: this.#steadyMs(), waitMs: this.glareWaitMs(entry) });
   }
 
   /** The dialog has ended. */
@@ -48,10 +61,17 @@ export class SessionTimers {
     if (entry.session !== sessionTimer.OFF) this.#handle(entry, { kind: "over" });
   }
 
-  /** The dialog has been taken up from a record: its deadline goes on. */
-  resume(entry: DialogEntry): void {
+  /**
+   * The dialog has been taken up from a record: its deadline goes on.
+   * @param takenUnixMs by the wall clock of who wrote it, which may be ahead of ours
+   */
+  resume(entry: DialogEntry, takenUnixMs: number): void {
+    const nowMs = this.#steadyMs();
+    const ahead = Math.max(0, takenUnixMs - this.#shell.clock.unixMs());
+    const { t1Ms } = this.#shell.timing;
+    entry.session = sessionTimer.resumed(sessionTimer.moved(entry.session, -ahead), nowMs, 64 * t1Ms);
     const dueMs = sessionTimer.dueMsOf(entry.session);
-    if (dueMs !== undefined) this.#start(entry, Math.max(0, dueMs - this.#shell.clock.unixMs()));
+    if (dueMs !== undefined) this.#start(entry, Math.max(0, dueMs - nowMs));
   }
 
   glareWaitMs({ dialog }: DialogEntry): number {
@@ -96,6 +116,6 @@ export class SessionTimers {
   #onTimer(entry: DialogEntry): void {
     entry.sessionTimer = undefined;
     if (entry.dialog.phase === "terminated") return;
-    this.#handle(entry, { kind: "timer", nowMs: this.#shell.clock.unixMs() });
+    this.#handle(entry, { kind: "timer", nowMs: this.#steadyMs() });
   }
 }

@@ -56,6 +56,24 @@ export const termsOf = (state: SessionState): SessionTerms | undefined =>
 export const dueMsOf = (state: SessionState): number | undefined =>
   state.name === "off" ? undefined : state.name === "refreshing" ? state.expiresMs : state.dueMs;
 
+/** The same by a clock that is ahead by so much. */
+export function moved(state: SessionState, byMs: number): SessionState {
+  if (byMs === 0 || state.name === "off") return state;
+  if (state.name === "watching") return { ...state, dueMs: state.dueMs + byMs };
+  const expiresMs = state.expiresMs + byMs;
+  return state.name === "waiting" ? { ...state, dueMs: state.dueMs + byMs, expiresMs } : { ...state, expiresMs };
+}
+
+/**
+ * Taken up after a time in which nobody could reach us, perhaps by another clock: nobody is given up before what the peer
+ * repeats, or our next refresh, had its time.
+ */
+export function resumed(state: SessionState, nowMs: number, patienceMs: number): SessionState {
+  if (state.name === "off") return state;
+  if (state.name === "watching") return { ...state, dueMs: Math.max(state.dueMs, nowMs + patienceMs) };
+  return { ...state, expiresMs: Math.max(state.expiresMs, nowMs + patienceMs) };
+}
+
 /** §10: the side that does not refresh ends the session this long after the last refresh. */
 export const patienceMs = (intervalSeconds: number): number =>
   1_000 * (intervalSeconds - Math.min(32, intervalSeconds / 3));
