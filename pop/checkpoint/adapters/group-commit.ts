@@ -39,7 +39,7 @@ export interface GroupCommitOptions {
 type Why = GroupFate | "late";
 
 interface Waiter {
-  readonly dueAtMs: number;
+  dueAtMs: number;
   isDone: boolean;
   readonly then: (why: Why) => void;
 }
@@ -185,6 +185,12 @@ export class GroupCommit {
     this.#options.setAlarm(Math.max(0, first.dueAtMs - this.#options.clock.nowMs()), () => {
       this.#isWatching = false;
       const nowMs = this.#options.clock.nowMs();
+      const { waitMsMax } = this.#options;
+      // It was we who were away, stopped say: the store gets its time, or we would let go just before another takes over.
+      if (nowMs > first.dueAtMs + waitMsMax) {
+        for (const waiter of this.#deadlines) waiter.dueAtMs = Math.max(waiter.dueAtMs, nowMs + waitMsMax);
+        return this.#watch();
+      }
       const late: Waiter[] = [];
       for (const waiter of this.#deadlines) if (!waiter.isDone && waiter.dueAtMs <= nowMs) late.push(waiter);
       if (late.length > 0) this.#isLate = true;

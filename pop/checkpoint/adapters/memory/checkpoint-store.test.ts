@@ -88,6 +88,30 @@ test("a store that hangs holds back for 50 ms, once: nobody waits for it until i
   assert.equal(store.written.size, 4);
 });
 
+test("a process that was stopped does not take its own pause for the store's", () => {
+  const { world, store } = timed();
+  const done: string[] = [];
+  const late: (() => void)[] = [];
+  store.hang();
+  store.save("a", () => "one");
+  store.committed("a", () => done.push("a"));
+  const real = world.after.bind(world);
+  // Stopped: nothing of it happens for ten seconds, then all of it at once.
+  real(1, () => {
+    world.after = (_, run) => void late.push(run);
+  });
+  world.runFor(40);
+  world.skipTo(10_000);
+  store.save("b", () => "one");
+  store.committed("b", () => done.push("b"));
+  world.after = real;
+  for (const run of late.splice(0)) run();
+  assert.deepEqual(done, []);
+  store.goOn();
+  world.runFor(60);
+  assert.deepEqual(done, ["a", "b"]);
+});
+
 test("a store that goes away in the middle lets everybody go at once", () => {
   const { world, store } = timed();
   let isBack = false;
