@@ -217,7 +217,11 @@ export class MediaWorkerServer implements MediaServer {
         this.#waiting.delete(id);
         resolve(reply);
       };
-      const timer = setTimeout(() => settle(fail({ code: "media.worker-away", waitedMs: timeoutMs })), timeoutMs);
+      const timer = setTimeout(() => {
+        settle(fail({ code: "media.worker-away", waitedMs: timeoutMs }));
+        // It hangs, or did: who waits for it hears of it again with the next connection, and not before.
+        if (this.#socket === socket) socket.destroy();
+      }, timeoutMs);
       this.#waiting.set(id, { timer, settle });
       socket.write(`${JSON.stringify({ id, ...request })}\n`);
     });

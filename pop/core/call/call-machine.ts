@@ -192,8 +192,9 @@ function running(turn: Turn, run: Running, input: CallInput): void {
     case "played":
       return played(turn, run, input);
     case "play-started":
-      if (run.playing?.play === input.play) turn.run({ playing: { ...run.playing, sinceUnixMs: turn.now } });
-      return;
+      if (run.playing?.play !== input.play) return;
+      turn.stop("call.worker"); // it was back before we heard that it had gone
+      return turn.run({ playing: { ...run.playing, sinceUnixMs: turn.now } });
     case "dtmf":
       if (input.side !== "caller" || run.far.name === "talking") return; // between the two of them
       return feedFlow(turn, { kind: "digit", digit: input.digit });
