@@ -44,6 +44,8 @@ export class CallRunner {
   readonly #inbox = new Inbox<CallInput>(CALL_INPUTS_MAX);
   readonly #timers = new TimerTable<CallTimer>();
   #state: CallState;
+  /** Told once the step that led to them is in the checkpoint store. */
+  readonly #events: CallEvent[] = [];
   #busy = false;
   #alarm: Alarm | undefined;
 
@@ -141,6 +143,18 @@ export class CallRunner {
     this.#busy = false;
     this.#armAlarm();
     if (changed || effects.length > 0) this.save();
+    this.#tellCommitted();
+  }
+
+  /** What the region has heard, the next process must know: it numbers its events from there, and ends what has arrived. */
+  #tellCommitted(): void {
+    if (this.#events.length === 0) return;
+    const { store, tell } = this.#world;
+    const tellAll = () => {
+      for (const event of this.#events.splice(0)) tell(event);
+    };
+    if (this.#state.phase.name === "ended") tellAll();
+    else store.committed(this.#state.basics.id, tellAll);
   }
 
   /** A library that throws costs this effect, never those after it: a call that nobody ends any more costs a carrier money. */
@@ -188,7 +202,8 @@ export class CallRunner {
       case "stop-timer":
         return this.#timers.stop(effect.timer);
       case "tell":
-        return this.#world.tell(effect.event);
+        this.#events.push(effect.event);
+        return;
       case "note":
         return note(this.#journal, { atUnixMs: clock.unixMs(), ...effect.note });
       case "ended":
