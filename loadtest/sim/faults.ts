@@ -19,6 +19,8 @@ export type FaultKind =
       readonly process: ProcessName;
       readonly forMs: number;
     }
+  /** Its processes run on, and nobody tells them that they may. */
+  | { readonly kind: "stop-keeper"; readonly host: HostLetter; readonly forMs: number }
   | { readonly kind: "stop-host"; readonly host: HostLetter; readonly forMs: number }
   | { readonly kind: "etcd-away"; readonly forMs: number }
   | { readonly kind: "etcd-slow"; readonly forMs: number; readonly answerMs: number }
@@ -49,6 +51,7 @@ const DRAWS: readonly (readonly [weight: number, draw: Draw])[] = [
   [14, (rng) => ({ kind: "kill-host", host: host(rng), forMs: between(rng, 1_000, 20_000) })],
   [8, (rng) => ({ kind: "power-off", host: host(rng), forMs: between(rng, 4_000, 20_000) })],
   [8, (rng) => ({ kind: "stop-process", service: host(rng), process: oneOf(rng, PROCESSES), forMs: some(rng) })],
+  [4, (rng) => ({ kind: "stop-keeper", host: host(rng), forMs: some(rng) })],
   [12, (rng) => ({ kind: "stop-host", host: host(rng), forMs: some(rng) })],
   [5, (rng) => ({ kind: "etcd-away", forMs: some(rng) })],
   [3, (rng) => ({ kind: "etcd-slow", forMs: some(rng), answerMs: between(rng, 20, 500) })],

@@ -3,7 +3,7 @@
 
 import { asId, type CallId, type PopHostId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
-import { LeasedOwnership, type Ownership } from "../../kernel/ownership.ts";
+import { LeasedOwnership, type Ownership, soleOwner } from "../../kernel/ownership.ts";
 import { SimMachine, SimProcess } from "../../kernel/sim/process.ts";
 import type { SimWorld } from "../../kernel/sim/world.ts";
 import { DrachtioSignalling } from "../../pop/adapters/drachtio/drachtio-signalling.ts";
@@ -12,6 +12,7 @@ import { Calls } from "../../pop/app/calls.ts";
 import type { CheckpointStore } from "../../pop/checkpoint/boundary/checkpoint-store.ts";
 import type { FormerOwner, KeeperMemory, ProcessName } from "../../pop/keeper/core/keeper-words.ts";
 import type { Endpoint } from "../../pop/sip-server/app/endpoint.ts";
+import { CSEQ_RESERVE } from "../../pop/sip-server/core/record/record.ts";
 import { SimEventSpool, type SpoolDisk } from "./event-spool.ts";
 import { RelayEngine, SimMediaRelay, SimMediaServer, SimPrompts, WorkerEngine } from "./media.ts";
 import { SimContactRouting, type SimRegion } from "./region.ts";
@@ -23,16 +24,20 @@ import { SNAPSHOT } from "./tenant.ts";
 
 /** What a test breaks on purpose, to see that somebody notices. */
 export interface Mutations {
-  /** Processes go on when their lease is over. */
+  /** Leases never run out. */
   readonly leaseIsForEver?: boolean;
-  /** Nothing waits for its checkpoint. */
-  readonly nothingHeldBack?: boolean;
-  /** The checkpoint store takes writes of anybody. */
-  readonly storeUnfenced?: boolean;
-  /** A record is forgotten as soon as its call ends. */
+  /** The SIP server does not ask whether it may speak, and does not end with its lease. */
+  readonly deafToLease?: boolean;
+  /** Calls are taken up with numbers that were used. */
+  readonly staleCseq?: boolean;
+  /** The record of a call that has ended is in its process alone. */
   readonly recordsUnkept?: boolean;
-  /** Relays keep nothing. */
-  readonly relayForgets?: boolean;
+  /** What a SIP server has written nobody finds. */
+  readonly checkpointsLost?: boolean;
+  readonly relayKeepsAll?: boolean;
+  readonly saysTwice?: boolean;
+  readonly offersTwice?: boolean;
+  readonly trunkUnlimited?: boolean;
 }
 
 /** Everything outside the hosts. */
@@ -108,7 +113,8 @@ export class SimHost {
   diskOf(service: PopHostId): Disk {
     let disk = this.#disks.get(service);
     if (disk === undefined) {
-      disk = { spool: new Map(), snapshots: new MemorySnapshotStore(SNAPSHOT) };
+      const unlimited = this.#around.mutations.trunkUnlimited === true;
+      disk = { spool: new Map(), snapshots: new MemorySnapshotStore(unlimited ? withoutTrunkLimit : SNAPSHOT) };
       this.#disks.set(service, disk);
     }
     return disk;
@@ -180,7 +186,7 @@ export class SimHost {
 
   /** Our processes end with their lease; engines of others are the keeper's to kill. */
   #endWithLease(process: SimProcess, ownership: LeasedOwnership): void {
-    if (/rtpengine|media-worker/.test(process.name)) return;
+    if (/rtpengine|media-worker/.test(process.name) || this.#around.mutations.deafToLease === true) return;
     const look = () => {
       if (ownership.held()) process.after(Math.max(1, Math.min(ownership.leftMs(), 60_000)), look);
       else process.kill();
@@ -239,7 +245,7 @@ export class SimHost {
   #startRelay(set: ServingSet, process: SimProcess, serving: () => void): void {
     const { redis, mutations } = this.#around;
     const { service, epoch, address } = set;
-    const kept = redis.isUp && mutations.relayForgets !== true ? redis.relayCalls(service) : new Map<CallId, string>();
+    const kept = redis.isUp ? redis.relayCalls(service) : new Map<CallId, string>();
     process.after(10, () => {
       set.relay = new RelayEngine(
         process,
@@ -247,6 +253,7 @@ export class SimHost {
         (call, text) => redis.keepRelayed(process, service, epoch, call, text),
         kept,
       );
+      set.relay.keepsAll = mutations.relayKeepsAll === true;
       serving();
     });
   }
@@ -257,42 +264,37 @@ export class SimHost {
   }
 
   #startSipServer(set: ServingSet, process: SimProcess, ownership: Ownership, serving: () => void): void {
-    const { network, log, redis } = this.#around;
+    const { network, log, redis, mutations } = this.#around;
     const { service, address, epoch } = set;
-    const store = this.#guarded(redis.open(process, service, "sip", epoch));
-    void startEndpoint({ process, network, address, log: log(process.name), ownership, store }).then((started) => {
+    const store = brokenSipBook(redis.open(process, service, "sip", epoch), mutations);
+    const asked = mutations.deafToLease === true ? soleOwner : ownership;
+    const says = mutations.saysTwice === true ? 2 : 1;
+    const parts = { process, network, address, log: log(process.name), ownership: asked, store, says };
+    void startEndpoint(parts).then((started) => {
       set.sipServer = { process, ownership, endpoint: started.endpoint };
       set.emptying.set("sip-server", started.handOver);
       serving();
     });
   }
 
-  #guarded(store: CheckpointStore): CheckpointStore {
-    if (this.#around.mutations.nothingHeldBack !== true) return store;
-    return new Proxy(store, {
-      get: (target, name) =>
-        name === "committed"
-          ? (_field: string, then: () => void) => then()
-          : ((value: unknown) => (typeof value === "function" ? value.bind(target) : value))(Reflect.get(target, name)),
-    });
-  }
-
   #startPop(set: ServingSet, process: SimProcess, ownership: Ownership, serving: () => void): void {
-    const { region, redis, log: logOf } = this.#around;
+    const { region, redis, mutations, log: logOf } = this.#around;
     const { service, address, epoch } = set;
     const log = logOf(process.name);
     const { spool, snapshots } = this.diskOf(service);
+    const isUnkept = mutations.recordsUnkept === true;
     dialsOf.set(process, () => connectApplication(process, set.sipServer));
     const relay = new SimMediaRelay(process, () => set.relay);
     const server = new SimMediaServer(process, () => set.worker);
     const routing = new SimContactRouting(process, region, service);
-    const events = new SimEventSpool(process, region, spool);
+    const events = new SimEventSpool(process, region, isUnkept ? new Map() : spool);
     const signalling = new DrachtioSignalling(
       { host: address, port: 9022, secret: "s", server: "tollgate", instance: service },
       log,
     );
     const prompts = new SimPrompts();
-    const store = redis.open(process, service, "calls", epoch);
+    const opened = redis.open(process, service, "calls", epoch);
+    const store = isUnkept ? withoutRecords(opened) : opened;
     const flows = redis.open(process, service, "flows", epoch);
     const calls = new Calls(
       {
@@ -340,3 +342,45 @@ export class SimHost {
     })();
   }
 }
+
+// ---- mutations ----
+
+const withoutTrunkLimit = {
+  ...SNAPSHOT,
+  trunks: SNAPSHOT.trunks.map((trunk) => ({ ...trunk, callsConcurrentMax: 100 })),
+};
+
+function changed(store: CheckpointStore, change: Partial<CheckpointStore>): CheckpointStore {
+  return {
+    save: (field, text) => store.save(field, text),
+    remove: (field) => store.remove(field),
+    committed: (field, then) => store.committed(field, then),
+    load: () => store.load(),
+    flush: () => store.flush(),
+    health: () => store.health(),
+    close: () => store.close(),
+    ...change,
+  };
+}
+
+function brokenSipBook(store: CheckpointStore, mutations: Mutations): CheckpointStore {
+  if (mutations.checkpointsLost !== true && mutations.staleCseq !== true) return store;
+  return changed(store, {
+    load: async () => {
+      const loaded = await store.load();
+      if (!loaded.ok) return loaded;
+      if (mutations.checkpointsLost === true) return { ok: true, value: new Map() };
+      const stale = (text: string) =>
+        text.replace(/"localSeq":(\d+)/g, (_, seq) => `"localSeq":${Number(seq) - CSEQ_RESERVE - 1}`);
+      return { ok: true, value: new Map([...loaded.value].map(([field, text]) => [field, stale(text)])) };
+    },
+  });
+}
+
+const withoutRecords = (store: CheckpointStore): CheckpointStore =>
+  changed(store, {
+    save: (field, text) => {
+      if (text(field).includes('"ended":')) store.remove(field);
+      else store.save(field, text);
+    },
+  });

@@ -38,6 +38,8 @@ export class RelayEngine {
   readonly calls = new Map<CallId, Relayed>();
   readonly #keep: KeepRelayed;
   #nextPort = 30_000;
+  /** For a proof: releases nothing. */
+  keepsAll = false;
   /** The one adapter that hears of keys. */
   onKey: ((event: DtmfPressed) => void) | undefined;
 
@@ -129,7 +131,7 @@ export class RelayEngine {
   }
 
   release(call: CallId): void {
-    if (this.calls.delete(call)) this.#keep(call, undefined);
+    if (!this.keepsAll && this.calls.delete(call)) this.#keep(call, undefined);
   }
 
   #write(call: CallId): void {
@@ -486,11 +488,24 @@ export class SimMediaServer implements MediaServer {
         this.#pop.after(100, () => this.#dial());
         return;
       }
-      this.#connected = engine;
-      engine.onPlayed = (event) => void this.#pop.after(LOCAL_MS, () => this.#tell(engine, event));
-      engine.process.whenDead(() => void this.#pop.after(LOCAL_MS, () => this.#lost(engine)));
-      for (const listener of this.#whenConnected) listener();
+      // A stopped one lets us connect, and greets us once it goes on.
+      let isGreeted = false;
+      engine.process.take(() => {
+        isGreeted = true;
+        this.#pop.after(LOCAL_MS, () => this.#greeted(engine));
+      });
+      engine.process.whenDead(() => {
+        if (!isGreeted) this.#pop.after(100, () => this.#dial());
+      });
     });
+  }
+
+  #greeted(engine: WorkerEngine): void {
+    if (!engine.process.alive) return this.#dial();
+    this.#connected = engine;
+    engine.onPlayed = (event) => void this.#pop.after(LOCAL_MS, () => this.#tell(engine, event));
+    engine.process.whenDead(() => void this.#pop.after(LOCAL_MS, () => this.#lost(engine)));
+    for (const listener of this.#whenConnected) listener();
   }
 
   #tell(engine: WorkerEngine, event: Played): void {
@@ -604,7 +619,11 @@ export class SimMediaServer implements MediaServer {
       };
       const away: Outcome<T, MediaFailure> = fail({ code: "media.worker-away", waitedMs: 0 });
       if (engine?.process.alive !== true) return void this.#pop.after(LOCAL_MS, () => settle(away));
-      this.#pop.after(GIVE_UP_MS, () => settle(away));
+      this.#pop.after(GIVE_UP_MS, () => {
+        if (isSettled) return;
+        settle(away);
+        this.#lost(engine); // another connection may find it well
+      });
       engine.process.whenDead(() => void this.#pop.after(LOCAL_MS / 2, () => settle(away))); // before its loss is told
       this.#pop.machine.world.after(LOCAL_MS, () =>
         engine.process.take(() => {

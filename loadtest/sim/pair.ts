@@ -111,8 +111,8 @@ class SimPair {
     this.#network = new SipNetwork(this.world, this.history);
     this.#etcd = new SimEtcd(this.world, this.#paths);
     this.#redis = new SimRedis(this.world, this.#paths);
-    this.#redis.isFenced = mutations.storeUnfenced !== true;
     this.#region = new SimRegion(this.world, this.#paths);
+    this.#region.offersTwice = mutations.offersTwice === true;
     this.#traffic = new Traffic(this.world, this.#network, AGENTS);
     for (let n = 1; n <= AGENTS; n++) this.#region.addAgent(`agent-${n}`, `sip:agent@${agentAddress(n)}:5060`);
     const around: Surroundings = {
@@ -303,7 +303,10 @@ class SimPair {
     const address = ADDRESSES[letterOf(service)];
     let count = 0;
     for (const dialog of this.#traffic.dialogs()) {
-      if (dialog.service !== address || dialog.state === "ended" || this.#invariants.excused.has(dialog)) continue;
+      if (dialog.service !== address) continue;
+      this.#invariants.excusedCalls.add(dialog.callId);
+      if (this.#invariants.excused.has(dialog)) continue;
+      if (dialog.state === "ended" && this.#invariants.hasRecord(dialog)) continue;
       this.#invariants.excused.set(dialog, why);
       count++;
     }
@@ -358,6 +361,11 @@ class SimPair {
         process?.stop();
         return after(() => process?.cont());
       }
+      case "stop-keeper": {
+        const process = this.#keepers[fault.host]?.process;
+        process?.stop();
+        return after(() => process?.cont());
+      }
       case "stop-host": {
         const processes = [...this.#hosts[fault.host].machine.processes];
         for (const process of processes) process.stop();
@@ -378,7 +386,10 @@ class SimPair {
       case "redis-away":
         this.#redis.away();
         this.#shake(fault.forMs);
-        return after(() => this.#redis.back(fault.empty));
+        return after(() => {
+          if (fault.empty) this.#loseTheStore();
+          this.#redis.back(fault.empty);
+        });
       case "redis-silent":
         this.#redis.hang();
         this.#shake(fault.forMs);
@@ -449,6 +460,18 @@ class SimPair {
   #loseWhatIsUnderWay(letter: HostLetter): void {
     if (!this.#isStoreShaky(letter)) return;
     for (const service of this.#hosts[letter].sets.keys()) this.#excuse(service, "store-gone");
+  }
+
+  /** It comes back empty: what lives is written anew, what is being restarted just then is not. */
+  #loseTheStore(): void {
+    for (const letter of LETTERS) {
+      const service = NAMES[letter];
+      const isWhole = Object.values(this.#hosts).some((host) => {
+        const set = host.sets.get(service);
+        return set?.pop !== undefined && set.sipServer !== undefined;
+      });
+      if (!isWhole) this.#excuse(service, "store-gone");
+    }
   }
 
   #shake(forMs: number): void {

@@ -57,6 +57,8 @@ export class SimRegion {
   readonly events = new Map<string, CallEvent>();
   readonly #streams = new Map<string, Stream>();
   #sequence = 0;
+  /** For a proof: forgets whom it has offered a contact to. */
+  offersTwice = false;
   onEvent: (event: CallEvent) => void = () => {};
   onOffer: (offer: OpenOffer) => void = () => {};
 
@@ -176,7 +178,7 @@ export class SimRegion {
   #match(): void {
     for (const waiting of this.waiting) {
       if (!this.#streams.has(waiting.service)) continue;
-      if ([...this.offers.values()].some(({ contact }) => contact === waiting.contact)) continue;
+      if (!this.offersTwice && [...this.offers.values()].some(({ contact }) => contact === waiting.contact)) continue;
       const agent = this.agents.find(({ offer }) => offer === undefined);
       if (agent === undefined) return;
       // The next in turn, so that one who never answers does not get them all.

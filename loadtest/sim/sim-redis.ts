@@ -36,8 +36,6 @@ export class SimRedis {
   #opened: Opened[] = [];
   #state: "up" | "hung" | "away" = "up";
   answerMs = 1;
-  /** For proofs that the simulation notices: nobody is refused. */
-  isFenced = true;
 
   constructor(world: SimWorld, paths: Paths) {
     this.#world = world;
@@ -61,7 +59,7 @@ export class SimRedis {
   open(process: SimProcess, service: PopHostId, name: string, epoch: number): CheckpointStore {
     const store: MemoryCheckpointStore = new MemoryCheckpointStore({
       book: this.book(service, name),
-      epoch: this.isFenced ? epoch : Number.MAX_SAFE_INTEGER,
+      epoch,
       onSuperseded: () => process.kill(),
       time: { clock: process.machine, setAlarm: process.setAlarm, answerMs: this.answerMs },
     });
@@ -73,7 +71,16 @@ export class SimRedis {
     });
     if (this.#state === "away" || !this.#reaches(process)) store.away();
     else if (this.#state === "hung") store.hang();
-    return store;
+    return {
+      save: (field, text) => store.save(field, text),
+      remove: (field) => store.remove(field),
+      // Nobody is told anything after its death.
+      committed: (field, then) => store.committed(field, () => process.alive && then()),
+      load: () => store.load(),
+      flush: () => store.flush(),
+      health: () => store.health(),
+      close: () => store.close(),
+    };
   }
 
   // ---- relays ----
@@ -86,7 +93,7 @@ export class SimRedis {
   keepRelayed(process: SimProcess, service: PopHostId, epoch: number, call: CallId, text: string | undefined): void {
     this.#world.after(RELAY_WRITE_MS, () => {
       const database = this.#relay(service);
-      if (this.#state !== "up" || !this.#reaches(process) || (this.isFenced && database.epoch > epoch)) return;
+      if (this.#state !== "up" || !this.#reaches(process) || database.epoch > epoch) return;
       if (text === undefined) database.calls.delete(call);
       else database.calls.set(call, text);
     });
@@ -106,11 +113,11 @@ export class SimRedis {
   /** Older owners are refused from now on. @returns the epoch that is larger already, or undefined */
   fence(service: PopHostId, epoch: number): number | undefined {
     const known = this.#epochs.get(service) ?? -1;
-    if (known > epoch && this.isFenced) return known;
+    if (known > epoch) return known;
     this.#epochs.set(service, epoch);
     for (const name of ["calls", "sip", "flows"]) {
       const book = this.book(service, name);
-      if (book.epoch < epoch && this.isFenced) book.epoch = epoch;
+      if (book.epoch < epoch) book.epoch = epoch;
     }
     this.#relay(service).epoch = epoch;
     return undefined;

@@ -200,6 +200,8 @@ export class PartyDialog {
   /** The 2xx was said or heard, at simulated ms. */
   answeredAtMs: number | undefined;
   endedAtMs: number | undefined;
+  /** Our 2xx has its ACK: both sides know that they talk. */
+  isAcknowledged = false;
   /** What the pop calls this call, when it said so. */
   popCall: string | undefined;
   onRinging: () => void = () => {};
@@ -402,6 +404,7 @@ export class PartyDialog {
     if (waiting === undefined || waiting.cseq !== ack.cseq.number) return;
     waiting.alarm?.cancel();
     this.#unacknowledged = undefined;
+    this.isAcknowledged = true;
     if (ack.cseq.number === this.#invite?.cseq.number && this.state === "confirmed") this.onAnswered();
   }
 

@@ -95,10 +95,20 @@ export interface EndpointStart {
   readonly log: Log;
   readonly ownership: Ownership;
   readonly store: CheckpointStore;
+  /** How often everything is said; more than once for a proof. */
+  readonly says: number;
 }
 
 /** As start.ts does it: the book is read and taken up before anything is opened. */
-export async function startEndpoint({ process, network, address, log, ownership, store }: EndpointStart): Promise<{
+export async function startEndpoint({
+  process,
+  network,
+  address,
+  log,
+  ownership,
+  store,
+  says,
+}: EndpointStart): Promise<{
   readonly endpoint: Endpoint;
   handOver(): Promise<void>;
 }> {
@@ -110,7 +120,9 @@ export async function startEndpoint({ process, network, address, log, ownership,
   await takeUp(process, store, endpoint, log);
   endpoint.addTransport({
     point,
-    send: (text, to) => network.send({ by: process, from: address, to: to.address, text }),
+    send: (text, to) => {
+      for (let time = 0; time < says; time++) network.send({ by: process, from: address, to: to.address, text });
+    },
     stop: async () => {},
   });
   network.open(process, address, (text, from) => {
