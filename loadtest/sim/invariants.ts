@@ -244,7 +244,8 @@ export class Invariants {
     const broken = (detail: string) => this.break("answered-calls-live", `${who}: ${detail}`, dialog.callId);
     if (ending.kind === "they-hung-up") {
       const code = /text="([^"]*)"/.exec(ending.reason)?.[1] ?? ending.reason;
-      const isSetUp = !dialog.isCaller && this.#world.nowMs() - dialog.answeredAtMs < SET_UP_MS;
+      const sinceMs = dialog.acknowledgedAtMs ?? dialog.answeredAtMs;
+      const isSetUp = !dialog.isCaller && this.#world.nowMs() - sinceMs < SET_UP_MS;
       if (isSetUp && code.startsWith("media.")) return; // never joined: the relay was away just then, the caller is told
       if (!dialog.isCaller && code === "ACK-BYE due to cancel race condition") return; // RFC 3261 §9.1
       if (!FAIR_REASONS.has(code)) broken(`hung up, because "${code}"`);

@@ -202,6 +202,7 @@ export class PartyDialog {
   endedAtMs: number | undefined;
   /** Our 2xx has its ACK: both sides know that they talk. */
   isAcknowledged = false;
+  acknowledgedAtMs: number | undefined;
   /** What the pop calls this call, when it said so. */
   popCall: string | undefined;
   onRinging: () => void = () => {};
@@ -405,6 +406,7 @@ export class PartyDialog {
     waiting.alarm?.cancel();
     this.#unacknowledged = undefined;
     this.isAcknowledged = true;
+    this.acknowledgedAtMs ??= this.party.world.nowMs();
     if (ack.cseq.number === this.#invite?.cseq.number && this.state === "confirmed") this.onAnswered();
   }
 
