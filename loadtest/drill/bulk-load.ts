@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { holderOf } from "../../cli/up/ports.ts";
 import { eventually } from "../demo/operator.ts";
-import { type RunningSipp, type SippResult, startSipp } from "../sipp/run-sipp.ts";
+import { type RunningSipp, startSipp } from "../sipp/run-sipp.ts";
 import type { RunningSystem } from "./systems/system-under-test.ts";
 
 const SCENARIOS = join(import.meta.dirname, "..", "capacity", "scenarios");
@@ -21,6 +21,7 @@ export class BulkLoad {
   readonly #system: RunningSystem;
   readonly #folder: string;
   readonly #running: RunningSipp[] = [];
+  #held: { readonly running: RunningSipp; readonly calls: number } | undefined;
 
   constructor(system: RunningSystem, host: string, folder: string) {
     this.#system = system;
@@ -42,7 +43,7 @@ export class BulkLoad {
     );
     const { loadNumbers } = this.#system;
     if (loadNumbers === undefined) throw new Error("the system has no numbers for a bulk load");
-    this.#start(
+    const running = this.#start(
       "held",
       {
         scenario: CALLER,
@@ -54,6 +55,7 @@ export class BulkLoad {
       },
       loadNumbers.bridged,
     );
+    this.#held = { running, calls };
     await new Promise((resolve) => setTimeout(resolve, rampMs + 1_500));
   }
 
@@ -69,9 +71,14 @@ export class BulkLoad {
     );
   }
 
-  /** Whether those that stood have ended well is SIPp's to say. */
-  async results(): Promise<readonly SippResult[]> {
-    return Promise.all(this.#running.map(({ result }) => result));
+  /** Those that stood, ended by their callers: each BYE with its 200. Waits for them, `withinMs` at most. */
+  async held(withinMs: number): Promise<{ readonly calls: number; readonly endedWell: number } | undefined> {
+    const held = this.#held;
+    if (held === undefined) return undefined;
+    const timer = setTimeout(() => held.running.stop(), withinMs);
+    const { successful } = await held.running.result;
+    clearTimeout(timer);
+    return { calls: held.calls, endedWell: successful };
   }
 
   stop(): void {
@@ -89,17 +96,17 @@ export class BulkLoad {
       withinMs: number;
     },
     calledNumber: string,
-  ): void {
+  ): RunningSipp {
     const { service } = this.#system;
-    this.#running.push(
-      startSipp({
-        ...run,
-        target: `${service.host}:${service.sipPort}`,
-        localHost: this.host,
-        calledNumber,
-        folder: join(this.#folder, name),
-        socketBufferBytes: SOCKET_BUFFER_BYTES,
-      }),
-    );
+    const running = startSipp({
+      ...run,
+      target: `${service.host}:${service.sipPort}`,
+      localHost: this.host,
+      calledNumber,
+      folder: join(this.#folder, name),
+      socketBufferBytes: SOCKET_BUFFER_BYTES,
+    });
+    this.#running.push(running);
+    return running;
   }
 }

@@ -37,6 +37,7 @@ export interface DrillRun {
 const CALLS_PER_LANE = 70;
 const SET_UP_WITHIN_MS = 10_000;
 const ATTEMPTS_MAX = 3;
+const HELD_END_WITHIN_MS = 90_000;
 const NEW_CALLS = 5;
 const NEW_CALL_WITHIN_MS = 4_000;
 const CHECK_WITHIN_MS = 6_000;
@@ -181,7 +182,7 @@ class Drilling {
       const { watch } = this.#drill;
       const rampMs = (this.#planned.length / callsPerSecond) * 1_000;
       await this.#alive(
-        this.#load?.hold(load.held, rampMs + watch + this.#drill.steadyState.lasts + 30_000) ?? Promise.resolve(),
+        this.#load?.hold(load.held, rampMs + watch + this.#drill.steadyState.lasts + 25_000) ?? Promise.resolve(),
       );
     }
     const withinMs = SET_UP_WITHIN_MS + (this.#planned.length / callsPerSecond) * 1_000;
@@ -454,12 +455,14 @@ class Drilling {
   }
 
   #newCalls: DrillReport["newCalls"];
+  #held: DrillReport["held"];
   readonly #endedIds = new Set<string>();
 
   async #afterwards(
     system: RunningSystem,
   ): Promise<{ leftovers: Leftovers; records: ReadonlyMap<string, number> | undefined }> {
     await this.#alive(Promise.all(this.#parties.map((party) => party.ask({ kind: "hang-up" }, 15_000))));
+    this.#held = await this.#alive(this.#load?.held(HELD_END_WITHIN_MS) ?? Promise.resolve(undefined));
     this.#load?.stop();
     for (const undo of this.#undo.splice(0).reverse()) await undo().catch(() => {});
     const wanted = this.#steadyCalls().map((call) => this.#callingNumber(call));
@@ -594,6 +597,7 @@ class Drilling {
       },
       ...(setUps === undefined ? {} : { setUps }),
       newCalls: this.#newCalls,
+      ...(this.#held === undefined ? {} : { held: this.#held }),
       ownStallMs: collected.map(({ ownStallMs }) => Math.round(ownStallMs)),
       reconnected: collected.reduce((sum, one) => sum + one.reconnected, 0),
       leftovers: after.leftovers,

@@ -153,6 +153,8 @@ export interface DrillReport {
     readonly spoken: number;
   };
   readonly setUps?: SetUps;
+  /** Of the bulk load: stood through the fault, and ended by their callers. */
+  readonly held?: { readonly calls: number; readonly endedWell: number };
   /** Dialled after everything else, each once: is anybody there for new callers? undefined: the mix has no prompt to call. */
   readonly newCalls: { readonly asked: number; readonly served: number } | undefined;
   /** The longest that a party process did not run between fault and end of watch: nothing is subtracted for it. */

@@ -136,6 +136,16 @@ export function judge(drill: Drill, measured: Measured): LimitVerdict[] {
       asked && left <= limits.ghostsMax,
     );
   }
+  if (measured.held !== undefined && survival !== undefined) {
+    const { calls, endedWell } = measured.held;
+    const share = (100 * endedWell) / Math.max(1, calls);
+    say(
+      "survival: calls of the bulk load that stood",
+      `≥ ${survival.confirmed} %`,
+      `${round(share)} % (${endedWell} of ${calls})`,
+      share >= survival.confirmed,
+    );
+  }
   if (measured.newCalls !== undefined) {
     const { asked, served } = measured.newCalls;
     const wanted = drill.expect === "silence" ? 0 : asked;
