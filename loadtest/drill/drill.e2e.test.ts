@@ -20,7 +20,7 @@ const CALLS = 24;
 const GAP_MS_MAX = 3_000;
 
 describe("tollgate drill run takeover", { concurrency: 1 }, () => {
-  const out = mkdtempSync(join(tmpdir(), "tg-drill-"));
+  const out = mkdtempSync(join(tmpdir(), "drill-report-"));
   after(() => rmSync(out, { recursive: true, force: true }));
   let report: DrillReport | undefined;
 

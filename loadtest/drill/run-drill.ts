@@ -1,10 +1,9 @@
 // One drill from beginning to end: the system comes up, calls stand, something is broken, everybody watches, the calls are used, and what was
 // measured becomes a report. Whatever happens in between, nothing is left running.
 
-import { cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { cpus, loadavg, release, tmpdir } from "node:os";
 import { join } from "node:path";
-import { isAlive } from "../../kernel/shell/lock.ts";
 import { BulkLoad } from "./bulk-load.ts";
 import type { Drill, FaultStep, Network } from "./drill-file.ts";
 import { apportion, CLASS_NAMES, type ClassName, EXERCISE_NEEDS, LOAD_CLASSES } from "./load-classes.ts";
@@ -836,12 +835,17 @@ class Drilling {
 const SETTLED_MS = 50;
 
 const OWN_FOLDER = "tg-drill-";
+const OWN_FOLDERS = /^tg-drill-\d+-[a-z0-9]+$/;
+const KEPT_MS = 86_400_000;
 
-/** Named by our process; those of drills that were killed are swept away. */
+/** Named by our process. Those of drills that were killed are swept away after a day: a pid says nothing across pid namespaces. */
 function ownFolder(): string {
-  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(OWN_FOLDER)))
-    if (!isAlive(Number(name.slice(OWN_FOLDER.length)))) rmSync(join(tmpdir(), name), { recursive: true, force: true });
-  const folder = join(tmpdir(), `${OWN_FOLDER}${process.pid}`);
+  for (const name of readdirSync(tmpdir()).filter((one) => OWN_FOLDERS.test(one))) {
+    const path = join(tmpdir(), name);
+    const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Date.now() };
+    if (Date.now() - mtimeMs > KEPT_MS) rmSync(path, { recursive: true, force: true });
+  }
+  const folder = join(tmpdir(), `${OWN_FOLDER}${process.pid}-${Date.now().toString(36)}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return folder;
 }
