@@ -223,6 +223,7 @@ export class CallRunner {
   }
 
   #wake(): void {
+    if (!this.#world.held()) return; // a timer that nobody hears stays among those that are saved
     const nowMs = this.#world.clock.nowMs();
     // One by one: what the first leads to may stop the second.
     for (let timer = this.#timers.takeFirstDue(nowMs); timer !== undefined; timer = this.#timers.takeFirstDue(nowMs))

@@ -290,6 +290,24 @@ test("handing over: nothing is taken in any more, all is written, and the next p
   assert.equal(service.dialogs.wire.length, wire);
 });
 
+test("a timer that falls due while its call is being handed over is the next owner's", async () => {
+  const service = new PaperService({ snapshot: ACME, storeMs: 20 });
+  const call = await service.ring();
+  await service.pass(100);
+  await service.says(call, ACK);
+  await service.promptEnds(call); // the menu plays
+  await service.promptEnds(call); // and waits 3 s for a key
+  await service.pass(2_990);
+  await service.ring(); // a group is on its way: what is handed over is made a text after it
+  await service.pass(1);
+  const handed = service.now.calls.handOver();
+  await service.pass(100);
+  await handed;
+  await service.takeOver();
+  await service.pass(100);
+  assert.ok(service.now.server.playing(call) !== undefined, "no key: asked again");
+});
+
 // ---- forms
 
 const golden = (form: number): string =>
