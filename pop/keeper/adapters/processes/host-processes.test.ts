@@ -77,7 +77,7 @@ interface Host {
   until(holds: (shown: readonly ShownProcess[]) => boolean): Promise<void>;
 }
 
-function host(more: { readonly failing?: boolean } = {}): Host {
+function host(more: { readonly failing?: boolean; readonly relayFault?: boolean } = {}): Host {
   const lines: string[] = [];
   const processes = new HostProcesses(
     {
@@ -94,11 +94,14 @@ function host(more: { readonly failing?: boolean } = {}): Host {
         mediaWorkerSocket: join(folder, "mw.sock"),
         relay: {
           ng: { host: "127.0.0.1", port: ports.get(service) ?? 0 },
-          spawn: (database) => ({
-            command: process.execPath,
-            args: [relay, String(ports.get(service)), String(database)],
-            files: [],
-          }),
+          spawn: (database) => {
+            if (more.relayFault === true) throw new Error("no password file");
+            return {
+              command: process.execPath,
+              args: [relay, String(ports.get(service)), String(database)],
+              files: [],
+            };
+          },
         },
       })),
       spares: true,
@@ -226,4 +229,11 @@ test("killed while they are still starting: nothing starts late", async () => {
   await one.heard(`ended ${HOME}`);
   await one.processes.end();
   assert.ok(one.processes.shown().every(({ pid }) => pid === undefined));
+});
+
+test("a relay whose files cannot be read or written is told as dead, and nothing else of the host ends", async () => {
+  const { start, heard } = host({ relayFault: true });
+  start(HOME);
+  await heard("died fra-01-a rtpengine");
+  await heard("serving fra-01-a pop");
 });

@@ -146,12 +146,21 @@ export class HostProcesses implements ServingProcesses {
     slot.turn++;
     this.#set(slot, "starting");
     try {
-      if (process === "rtpengine") void this.#startRelay(slot, how, slot.turn);
-      else this.#startKept(slot, process, how);
+      if (process !== "rtpengine") return this.#startKept(slot, process, how);
+      const { turn } = slot;
+      // A full disk or a secret that cannot be read costs a try, not the keeper and with it the host.
+      this.#startRelay(slot, how, turn).catch((error) => {
+        if (slot.turn === turn) this.#cannotStart(slot, error);
+      });
     } catch (error) {
-      this.#log.error("process.cannot-start", { name: this.#name(slot), error });
-      this.#hears?.died(service, process);
+      this.#cannotStart(slot, error);
     }
+  }
+
+  #cannotStart(slot: Slot, error: unknown): void {
+    this.#log.error("process.cannot-start", { name: this.#name(slot), error });
+    this.#set(slot, "waiting");
+    this.#hears?.died(slot.plan.service, slot.process);
   }
 
   kill(service: PopHostId, process: ProcessName): void {
