@@ -57,6 +57,7 @@ const WHY: Readonly<Record<string, string>> = {
   "hand-over.twin-unheard": "its twin is not heard",
   "hand-over.twin-declines": "its twin cannot take it now",
   "hand-over.store-away": "etcd is away: nobody can change owners",
+  "hand-over.state-away": "Redis is away: its calls would be lost on the way",
   "hand-over.timed-out": "it was not done in time",
   "hand-over.stopping": "it is stopping",
   "drain.pop-away": "its POP does not answer just now; it is told when it is back",

@@ -67,7 +67,7 @@ export class Keeper {
 
   /** @throws when the twin cannot reach us: the address is in use, the certificate is unusable */
   async start(): Promise<void> {
-    const { owners, twin, processes } = this.#parts;
+    const { owners, twin, processes, fence } = this.#parts;
     processes.listen({
       serving: (service, process) => {
         this.#starting.delete(`${service}/${process}`);
@@ -97,6 +97,7 @@ export class Keeper {
       beat: (from, beat) => this.handle({ kind: "beat", from, beat }),
       hungUp: (from) => this.handle({ kind: "twin-hung-up", from }),
     });
+    fence.watch((answers) => this.handle({ kind: "state-store", answers }));
     const { host, twin: twinHost } = this.#settings;
     for (const service of twinHost === undefined ? [] : [host, twinHost])
       this.#watches.push(owners.watch(service, (entry) => this.handle({ kind: "owner-seen", service, entry })));

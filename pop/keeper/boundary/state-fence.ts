@@ -16,5 +16,7 @@ export interface StateFence {
    * @fails store.away: nobody knows whether it was done; store.superseded when a newer owner was here
    */
   raise(service: PopHostId, epoch: number): Promise<Outcome<Fenced, FenceFailure>>;
+  /** Whether the store answers at all: at the first look, and whenever it changes. */
+  watch(changed: (answers: boolean) => void): void;
   close(): void;
 }

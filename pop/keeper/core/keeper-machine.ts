@@ -84,6 +84,7 @@ export function initialKeeper(settings: KeeperSettings, { atMs, boot, memory }: 
       wantsHome: false,
     },
     store: { name: "unknown", sinceMs: atMs },
+    stateStore: "unknown",
     home: service(settings.host),
     guest: settings.twin === undefined ? undefined : service(settings.twin),
     returning: undefined,
@@ -144,6 +145,9 @@ function hear(work: Work, event: KeeperEvent): void {
       return ownerWritten(work, event);
     case "store-fenced":
       return storeFenced(work, event);
+    case "state-store":
+      work.stateStore = event.answers ? "answering" : "away";
+      return;
     case "address-taken":
       return addressTaken(work, event);
     case "hand-over":

@@ -126,6 +126,8 @@ export type HandOverFailure =
   /** The twin serves it not, cannot take it now, or has just given it up itself. */
   | { readonly code: "hand-over.twin-declines" }
   | { readonly code: "hand-over.store-away" }
+  /** Redis is away: the next owner would find no calls. */
+  | { readonly code: "hand-over.state-away" }
   | { readonly code: "hand-over.timed-out"; readonly afterMs: number }
   | { readonly code: "hand-over.stopping" };
 
@@ -175,6 +177,8 @@ export type KeeperEvent =
       readonly epoch: number;
       readonly outcome: Outcome<void, FenceFailure>;
     }
+  /** Whether Redis answers, told when it changes. */
+  | { readonly kind: "state-store"; readonly answers: boolean }
   // processes
   | { readonly kind: "process-serving"; readonly service: PopHostId; readonly process: ProcessName }
   | { readonly kind: "process-died"; readonly service: PopHostId; readonly process: ProcessName }
@@ -332,6 +336,8 @@ export interface KeeperState {
   readonly stopping: "no" | "ending" | "finished";
   readonly twin: TwinView;
   readonly store: StoreView;
+  /** Redis; unknown where there is none. */
+  readonly stateStore: StoreView["name"];
   readonly home: ServiceState;
   /** The twin's service; undefined without a twin. */
   readonly guest: ServiceState | undefined;

@@ -424,6 +424,10 @@ export function giveHindrance(work: Work, role: Role): HandOverFailure | undefin
   return work.store.name === "answering" ? undefined : { code: "hand-over.store-away" };
 }
 
+/** The same for a move that nobody is forced to: it takes the calls with it, or does not happen. */
+const moveHindrance = (work: Work, role: Role): HandOverFailure | undefined =>
+  giveHindrance(work, role) ?? (work.stateStore === "away" ? { code: "hand-over.state-away" } : undefined);
+
 /** The processes write all they have; then they end, and the record goes to the twin. */
 export function startGiving(work: Work, role: Role, giving: Giving): void {
   const { tenure, service } = work.of(role);
@@ -441,7 +445,7 @@ export function handOver(work: Work, { id, service }: Extract<KeeperEvent, { kin
       ? { code: "hand-over.stopping" }
       : role === undefined
         ? { code: "hand-over.not-serving" }
-        : giveHindrance(work, role);
+        : moveHindrance(work, role);
   if (hindrance !== undefined || role === undefined)
     return reply(work, id, fail(hindrance ?? { code: "hand-over.not-serving" }));
   startGiving(work, role, { why: "asked", replyTo: id });
@@ -462,7 +466,9 @@ export function returnHome(work: Work, { id }: Extract<KeeperEvent, { kind: "ret
               ? { code: "hand-over.twin-unheard" }
               : twinSays?.name !== "holds"
                 ? { code: "hand-over.twin-declines" }
-                : undefined;
+                : work.stateStore === "away"
+                  ? { code: "hand-over.state-away" }
+                  : undefined;
   if (hindrance !== undefined) return reply(work, id, fail(hindrance));
   work.returning = { id, untilMs: work.now + work.settings.timing.returnWithinMs };
   work.change("home", { yieldUntilMs: undefined });
@@ -475,7 +481,7 @@ export function keepReturns(work: Work): void {
     reply(work, work.returning.id, fail({ code: "hand-over.timed-out", afterMs }));
     work.returning = undefined;
   }
-  if (work.guest?.tenure.name === "serving" && work.twin.wantsHome && giveHindrance(work, "guest") === undefined)
+  if (work.guest?.tenure.name === "serving" && work.twin.wantsHome && moveHindrance(work, "guest") === undefined)
     startGiving(work, "guest", { why: "asked", replyTo: undefined });
 }
 

@@ -22,6 +22,7 @@ export class Work {
   readonly effects: KeeperEffect[] = [];
   twin: TwinView;
   store: StoreView;
+  stateStore: KeeperState["stateStore"];
   home: ServiceState;
   guest: ServiceState | undefined;
   stopping: KeeperState["stopping"];
@@ -35,6 +36,7 @@ export class Work {
     this.boot = state.boot;
     this.twin = state.twin;
     this.store = state.store;
+    this.stateStore = state.stateStore;
     this.home = state.home;
     this.guest = state.guest;
     this.stopping = state.stopping;
@@ -97,6 +99,7 @@ export class Work {
         stopping: this.stopping,
         twin: this.twin,
         store: this.store,
+        stateStore: this.stateStore,
         home: this.home,
         guest: this.guest,
         returning: this.returning,

@@ -335,6 +335,29 @@ describe("on purpose", () => {
     assert.deepEqual(pair.b.replies, [{ id: "5", ok: false, code: "hand-over.already-home" }]);
   });
 
+  test("nothing is moved while Redis is away: its calls would be lost; what has to leave leaves all the same", () => {
+    const pair = pairAtWork();
+    const redis = (answers: boolean) => {
+      for (const host of [pair.a, pair.b]) pair.tell(host, { kind: "state-store", answers });
+    };
+    redis(false);
+    pair.tell(pair.a, { kind: "hand-over", id: "1", service: A });
+    redis(true);
+    pair.tell(pair.a, { kind: "hand-over", id: "2", service: A });
+    pair.runFor(3_500);
+    redis(false);
+    pair.tell(pair.a, { kind: "return-home", id: "3" });
+    pair.runFor(1_000);
+    assert.deepEqual(
+      pair.a.replies.map(({ id, code }) => `${id} ${code}`),
+      ["1 hand-over.state-away", "2 ", "3 hand-over.state-away"],
+    );
+    assert.deepEqual(pair.holders(A), [pair.b]);
+    pair.tell(pair.b, { kind: "stop" });
+    pair.runFor(3_500);
+    assert.deepEqual(pair.holders(A), [pair.a]);
+  });
+
   test("etcd goes away in the middle of a drain: the host has its service back, or the twin has it", () => {
     for (let afterMs = 0; afterMs < 60; afterMs += 5) {
       const pair = pairAtWork();

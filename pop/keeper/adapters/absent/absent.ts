@@ -16,6 +16,7 @@ export const absentOwnerStore: OwnerStore = {
 
 export const absentFence: StateFence = {
   raise: async () => fail({ code: "store.away", forMs: 0 }),
+  watch() {},
   close() {},
 };
 

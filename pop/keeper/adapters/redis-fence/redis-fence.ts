@@ -7,6 +7,10 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { Fenced, StateFence } from "../../boundary/state-fence.ts";
 import type { FenceFailure } from "../../core/keeper-words.ts";
 
+/** A move of a service is refused while Redis is known to be away: it is asked so often, and has so long. */
+const LOOK_EVERY_MS = 500;
+const LOOK_ANSWER_MS_MAX = 500;
+
 export interface RedisFenceSettings {
   readonly host: string;
   readonly port: number;
@@ -32,6 +36,7 @@ export class RedisFence implements StateFence {
   readonly #settings: RedisFenceSettings;
   readonly #redis: Redis;
   #awaySinceMs: number | undefined;
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(settings: RedisFenceSettings) {
     this.#settings = settings;
@@ -54,27 +59,31 @@ export class RedisFence implements StateFence {
   async raise(service: PopHostId, epoch: number): Promise<Outcome<Fenced, FenceFailure>> {
     const pair = this.#settings.databases.get(service);
     if (pair === undefined) return this.#away();
-    let timer: NodeJS.Timeout | undefined;
     try {
-      const bound = new Promise<never>((_, reject) => {
-        // An answer that came while we were busy is read before it counts as missing.
-        timer = setTimeout(
-          () => setImmediate(() => setImmediate(() => reject(new Error("no answer")))),
-          this.#settings.answerMsMax ?? 150,
-        );
-      });
       const asked = this.#settings.fence(this.#redis, { service, epoch, databases: pair });
-      asked.catch(() => {}); // of one that was not waited for
-      const fenced = await Promise.race([asked, bound]);
+      const fenced = await withinMs(asked, this.#settings.answerMsMax ?? 150);
       this.#awaySinceMs = undefined;
       return fenced.kind === "ours"
         ? succeed({ relayDatabase: fenced.database })
         : fail({ code: "store.superseded", epoch, by: fenced.by });
     } catch {
       return this.#away();
-    } finally {
-      clearTimeout(timer);
     }
+  }
+
+  watch(changed: (answers: boolean) => void): void {
+    let before: boolean | undefined;
+    const look = async () => {
+      const answers = await withinMs(this.#redis.ping(), LOOK_ANSWER_MS_MAX).then(
+        () => true,
+        () => false,
+      );
+      if (this.#looking === undefined) return;
+      this.#looking = setTimeout(look, LOOK_EVERY_MS);
+      if (answers !== before) changed(answers);
+      before = answers;
+    };
+    this.#looking = setTimeout(look, 0);
   }
 
   /** Resolves when Redis can be asked, or after so long. */
@@ -90,6 +99,8 @@ export class RedisFence implements StateFence {
   }
 
   close(): void {
+    clearTimeout(this.#looking);
+    this.#looking = undefined;
     this.#redis.disconnect();
   }
 
@@ -98,4 +109,14 @@ export class RedisFence implements StateFence {
     this.#awaySinceMs ??= nowMs;
     return fail({ code: "store.away", forMs: Math.round(nowMs - this.#awaySinceMs) });
   }
+}
+
+async function withinMs<Value>(asked: Promise<Value>, waitMsMax: number): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const bound = new Promise<never>((_, reject) => {
+    // An answer that came while we were busy is read before it counts as missing.
+    timer = setTimeout(() => setImmediate(() => setImmediate(() => reject(new Error("no answer")))), waitMsMax);
+  });
+  asked.catch(() => {}); // of one that was not waited for
+  return Promise.race([asked, bound]).finally(() => clearTimeout(timer));
 }
