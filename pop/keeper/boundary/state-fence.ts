@@ -12,7 +12,7 @@ export interface Fenced {
 export interface StateFence {
   /**
    * From its answer on, writes under smaller epochs are refused. Safe to repeat: an epoch that was raised already changes nothing.
-   * Answers within 150 ms.
+   * Answers within 700 ms.
    * @fails store.away: nobody knows whether it was done; store.superseded when a newer owner was here
    */
   raise(service: PopHostId, epoch: number): Promise<Outcome<Fenced, FenceFailure>>;
