@@ -49,6 +49,9 @@ export function keeperMetrics(status: KeeperStatus, draining: boolean): string {
   metric("owner_store_away", "gauge", "1 while etcd does not answer: no takeover then.", [
     ["", status.ownerStore === "away" ? 1 : 0],
   ]);
+  metric("state_store_away", "gauge", "1 while Redis does not answer: a takeover finds no calls then.", [
+    ["", status.stateStore === "away" ? 1 : 0],
+  ]);
   metric("draining", "gauge", "1 while new calls are refused.", [["", draining ? 1 : 0]]);
   metric("spares", "gauge", "Warm processes that wait.", [
     ["", processes.filter(({ state }) => state === "spare").length],

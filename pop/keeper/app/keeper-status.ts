@@ -19,7 +19,7 @@ export interface ShownService {
   /** Of our own lease; undefined where we do not serve. */
   readonly leaseLeftMs: number | undefined;
   readonly reason: string | undefined;
-  /** Every process of it serves. */
+  /** Every process of it serves, just now. */
   readonly complete: boolean;
 }
 
@@ -44,6 +44,8 @@ export interface KeeperStatus {
     readonly heardBeforeMs: number | undefined;
   };
   readonly ownerStore: string;
+  /** Redis: what a next owner would take up stands there. */
+  readonly stateStore: string;
   readonly stopping: boolean;
   readonly services: readonly ShownService[];
   readonly processes: readonly ShownProcess[];
@@ -129,6 +131,7 @@ export class Timeline {
         heardBeforeMs: twin.heardAtMs === undefined ? undefined : Math.round(nowMs - twin.heardAtMs),
       },
       ownerStore: store.name,
+      stateStore: state.stateStore,
       stopping: state.stopping !== "no",
       services: services.map((one) => shownService(this.#host, one, nowMs)),
       processes,
@@ -150,7 +153,8 @@ function shownService(host: PopHostId, state: ServiceState, nowMs: InstantMs): S
     epoch: held?.epoch ?? seen?.entry.record?.epoch ?? known,
     leaseLeftMs: held === undefined ? undefined : Math.round(held.leaseUntilMs - nowMs),
     reason: held?.reason,
-    complete: tenure.name === "serving" && tenure.running.complete,
+    complete:
+      tenure.name === "serving" && Object.values(tenure.running.processes).every(({ name }) => name === "serving"),
   };
 }
 

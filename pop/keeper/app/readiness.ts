@@ -1,7 +1,7 @@
 import type { KeeperStatus } from "./keeper-status.ts";
 
 /** Ready: everything this host serves is whole, and its twin could be taken over, or could take over. */
-export function readiness({ services, twin, ownerStore, stopping }: KeeperStatus): {
+export function readiness({ services, twin, ownerStore, stateStore, stopping }: KeeperStatus): {
   readonly ready: boolean;
   readonly because: readonly string[];
 } {
@@ -13,6 +13,7 @@ export function readiness({ services, twin, ownerStore, stopping }: KeeperStatus
     ...(services.some(({ role }) => role === "serving") ? [] : ["nothing is served here"]),
     ...(twin.host !== undefined && twin.state !== "heard" ? [`twin ${twin.host}: ${twin.state}`] : []),
     ...(twin.host !== undefined && ownerStore === "away" ? ["etcd is away: no takeover"] : []),
+    ...(stateStore === "away" ? ["Redis is away: whoever takes over finds no calls"] : []),
   ];
   return { ready: because.length === 0, because };
 }
