@@ -34,6 +34,8 @@ export interface GroupCommitOptions {
   readonly write: (group: Group, done: (fate: GroupFate) => void) => void;
   /** A field whose text cannot be made: it is left out of the group. */
   readonly onFault: (field: string, error: unknown) => void;
+  /** Who was let go has thrown: the others have their turn all the same. */
+  readonly onWaiterFault: (error: unknown) => void;
 }
 
 type Why = GroupFate | "late";
@@ -172,7 +174,11 @@ export class GroupCommit {
     for (const waiter of waiters) {
       if (waiter.isDone) continue;
       waiter.isDone = true;
-      waiter.then(why);
+      try {
+        waiter.then(why);
+      } catch (error) {
+        this.#options.onWaiterFault(error);
+      }
     }
     while (this.#deadlines[0]?.isDone) this.#deadlines.shift();
   }

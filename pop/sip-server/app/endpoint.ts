@@ -618,7 +618,13 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (way === "now") this.#transmit(message, this.#textOf(message), flow, again, failed);
     else if (way === "later") {
       const text = this.#textOf(message);
-      const isKept = this.#checkpoints?.hold(message, () => this.#transmit(message, text, flow, again, failed));
+      const isKept = this.#checkpoints?.hold(message, () => {
+        try {
+          this.#transmit(message, text, flow, again, failed);
+        } catch (error) {
+          this.#onBug("message", error); // what waits behind it leaves all the same
+        }
+      });
       if (isKept === false) this.counters.add("dropped", 'reason="unwritten"');
     }
   }

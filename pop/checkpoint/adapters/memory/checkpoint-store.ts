@@ -48,6 +48,9 @@ export class MemoryCheckpointStore implements CheckpointStore {
       onFault: (_, error) => {
         throw error;
       },
+      onWaiterFault: (error) => {
+        throw error;
+      },
     });
     this.#groups.up();
   }

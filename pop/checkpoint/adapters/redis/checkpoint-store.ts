@@ -112,6 +112,7 @@ export class RedisCheckpointStore implements CheckpointStore {
       waitMsMax,
       write: (group, done) => this.#write(group, done),
       onFault: (field, error) => log.error("store.text-failed", { book, field, error }),
+      onWaiterFault: (error) => log.error("store.waiter-failed", { book, error }),
     });
     this.#awaySinceMs = this.#options.clock.nowMs();
     this.#connection = this.#connecting();
