@@ -37,7 +37,7 @@ export interface KeeperParts {
   unixMs(): UnixMs;
   /** Calls back at this moment; replaces the one before. */
   wakeAt(atMs: InstantMs, wake: () => void): void;
-  /** On disk when it returns. @throws */
+  /** On disk when it returns. @throws when the disk does not take it: said, and gone on without where etcd has it as well */
   persist(memory: KeeperMemory): void;
   /** All has ended. */
   finished(): void;
@@ -221,7 +221,13 @@ export class Keeper {
       case "ping":
         return processes.ping(effect.service);
       case "persist":
-        return persist(effect.memory);
+        try {
+          persist(effect.memory);
+        } catch (error) {
+          if (effect.isNeeded) throw error;
+          log.error("keeper.not-persisted", { error }); // a full disk is no reason to end a host: etcd knows the epoch as well
+        }
+        return;
       case "wake":
         return wakeAt(effect.atMs, () => this.handle({ kind: "woke" }));
       case "reply":

@@ -109,7 +109,7 @@ export function stepKeeper(
   if (settings.twin === undefined) lengthen(work, "home", work.now); // nobody else may have it
   hear(work, input);
   upkeep(work);
-  if (epochsOf(work) !== epochsBefore && !work.effects.some(({ kind }) => kind === "persist")) persist(work);
+  if (epochsOf(work) !== epochsBefore && !work.effects.some(({ kind }) => kind === "persist")) persist(work, false);
   const wakeAtMs = nextWakeMs(work);
   if (work.stopping !== "finished") work.do({ kind: "wake", atMs: wakeAtMs });
   return work.done(wakeAtMs);

@@ -252,8 +252,8 @@ export type KeeperEffect =
   | { readonly kind: "extend-lease"; readonly service: PopHostId; readonly untilMs: InstantMs }
   /** To every process of the set that can answer → pong each */
   | { readonly kind: "ping"; readonly service: PopHostId }
-  /** On disk before the effects after it. */
-  | { readonly kind: "persist"; readonly memory: KeeperMemory }
+  /** On disk before the effects after it. Not needed: etcd knows it as well. */
+  | { readonly kind: "persist"; readonly memory: KeeperMemory; readonly isNeeded: boolean }
   /** "woke" at this moment; replaces the one asked for before. */
   | { readonly kind: "wake"; readonly atMs: InstantMs }
   /** The answer to an operator. */

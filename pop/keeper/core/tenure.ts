@@ -195,13 +195,13 @@ export function openUnrecorded(work: Work, epoch: number, sinceMs: InstantMs, re
   const leaseUntilMs = sinceMs + work.settings.timing.leaseMs;
   if (leaseUntilMs <= work.now || work.stopping !== "no") return;
   learn(work, "home", epoch);
-  persist(work); // before anybody writes under it: after a death of ours it is not used again
+  persist(work, true); // before anybody writes under it: after a death of ours it is not used again
   open(work, "home", epoch, leaseUntilMs, reason, formerOf(work, "home"));
 }
 
-export function persist(work: Work): void {
+export function persist(work: Work, isNeeded: boolean): void {
   const epochs = Object.fromEntries(work.roles().map((role) => [work.of(role).service, work.of(role).known]));
-  work.do({ kind: "persist", memory: { epochs } });
+  work.do({ kind: "persist", memory: { epochs }, isNeeded });
 }
 
 function open(
