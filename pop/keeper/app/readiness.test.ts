@@ -29,7 +29,7 @@ function because(pop: ProcessState["name"], change: Partial<KeeperState> = {}): 
           beganAtMs: 0,
           address: { name: "here" },
         },
-        running: { processes: { pop: process }, deathsAtMs: [], pingAtMs: 1, failing: false, complete: true },
+        running: { processes: { pop: process }, deaths: [], pingAtMs: 1, failing: false, complete: true },
       },
     },
     ...change,

@@ -150,7 +150,7 @@ const held: Held = {
 const write = { id: 7, sentAtMs: NOW - 20 };
 const running = {
   processes: { pop: { name: "serving", pongAtMs: NOW - 100 } },
-  deathsAtMs: [],
+  deaths: [],
   pingAtMs: NOW + 300,
   failing: false,
   complete: true,

@@ -451,7 +451,7 @@ export type ProcessState =
 export interface Running {
   readonly processes: Readonly<Partial<Record<ProcessName, ProcessState>>>;
   /** Of the last window, oldest first. */
-  readonly deathsAtMs: readonly InstantMs[];
+  readonly deaths: readonly { readonly process: ProcessName; readonly atMs: InstantMs }[];
   readonly pingAtMs: InstantMs;
   readonly failing: boolean;
   /** Every process has served since the set began. */

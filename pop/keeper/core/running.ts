@@ -8,7 +8,7 @@ export function runningFrom(work: Work): Running {
   const starting: ProcessState = { name: "starting", sinceMs: work.now };
   return {
     processes: Object.fromEntries(work.settings.processes.map((process) => [process, starting])),
-    deathsAtMs: [],
+    deaths: [],
     pingAtMs: work.now + work.settings.timing.pingEveryMs,
     failing: false,
     complete: false,
@@ -60,19 +60,19 @@ export function processDied(
   const before = running?.processes[process];
   if (running === undefined || before === undefined || before.name === "dead") return false;
   const { restart, deathWindowMs, deathsMax } = work.settings.timing;
-  const deathsAtMs = [...running.deathsAtMs, work.now]
-    .filter((atMs) => work.now - atMs < deathWindowMs)
+  const deaths = [...running.deaths, { process, atMs: work.now }]
+    .filter(({ atMs }) => work.now - atMs < deathWindowMs)
     .slice(-deathsMax);
-  // The first at once: a spare waits for it
-  const earlier = deathsAtMs.length - 1;
+  // The first of each at once: a spare waits for it
+  const earlier = deaths.filter((death) => death.process === process).length - 1;
   const waitMs =
     earlier === 0 ? 0 : Math.min(restart.waitMsMax, restart.firstMs * restart.factor ** Math.max(0, earlier - 1));
-  work.note("error", "process.died", { service, process, deaths: deathsAtMs.length, restartInMs: waitMs });
-  const failing = deathsAtMs.length >= deathsMax;
+  work.note("error", "process.died", { service, process, deaths: deaths.length, restartInMs: waitMs });
+  const failing = deaths.length >= deathsMax;
   if (failing && !running.failing) work.note("error", "service.failing", { service, process });
   change(work, role, {
     ...withProcess(running, process, { name: "dead", diedAtMs: work.now, startAtMs: work.now + waitMs }),
-    deathsAtMs,
+    deaths,
     failing,
   });
   return failing;

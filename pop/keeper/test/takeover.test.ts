@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import {
+  initialKeeper,
+  KEEPER_TIMING,
+  type KeeperInput,
+  type KeeperSettings,
+  stepKeeper,
+} from "../core/keeper-machine.ts";
 import { A, B, SimulatedPair } from "./simulated-pair.ts";
 
 /** Both up, each with its own service. */
@@ -298,6 +305,41 @@ test("a host that wakes up without etcd is granted nothing that its twin is abou
     pair.runFor(5_000);
     assert.equal(pair.holders(A).length, 1);
   }
+});
+
+test("processes that die together are all restarted at once, each from its spare; the same one again waits", () => {
+  const settings: KeeperSettings = { host: A, twin: undefined, processes: ["rtpengine", "pop"], timing: KEEPER_TIMING };
+  let state = initialKeeper(settings, { atMs: 0, boot: "a/1", memory: { epochs: {} } });
+  const started: string[] = [];
+  const step = (input: KeeperInput) => {
+    const next = stepKeeper(settings, state, input);
+    state = next.state;
+    for (const effect of next.effects)
+      if (effect.kind === "start-process") started.push(`${effect.process} at ${input.atMs}`);
+      else if (effect.kind === "read-owner")
+        step({
+          kind: "owner-read",
+          atMs: input.atMs,
+          service: A,
+          id: effect.id,
+          outcome: { ok: false, failure: { code: "owner.store-away", detail: "" } },
+        });
+      else if (effect.kind === "fence-store")
+        step({
+          kind: "store-fenced",
+          atMs: input.atMs,
+          service: A,
+          epoch: effect.epoch,
+          outcome: { ok: true, value: undefined },
+        });
+  };
+  step({ kind: "woke", atMs: 1 });
+  for (const process of settings.processes) step({ kind: "process-serving", atMs: 10, service: A, process });
+  for (const process of settings.processes) step({ kind: "process-died", atMs: 20, service: A, process });
+  for (const process of settings.processes) step({ kind: "process-serving", atMs: 30, service: A, process });
+  step({ kind: "process-died", atMs: 40, service: A, process: "pop" });
+  for (let atMs = 50; atMs < 300; atMs += 10) step({ kind: "woke", atMs });
+  assert.deepEqual(started, ["rtpengine at 20", "pop at 20", "pop at 140"]);
 });
 
 describe("on purpose", () => {
