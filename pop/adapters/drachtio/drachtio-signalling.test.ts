@@ -22,6 +22,7 @@ class Notebook implements SignallingHost {
   readonly incoming: IncomingCall[] = [];
   readonly inputs: { readonly call: CallId; readonly input: CallInput }[] = [];
   readonly dialogs: string[] = [];
+  serves = true;
   #waiting: (() => void)[] = [];
 
   invited(incoming: IncomingCall): void {
@@ -39,7 +40,7 @@ class Notebook implements SignallingHost {
   }
 
   serving(): boolean {
-    return true;
+    return this.serves;
   }
 
   async nextCall(): Promise<IncomingCall> {
@@ -170,6 +171,38 @@ describe("DrachtioSignalling on our sip-server", () => {
     signalling.reject(incoming.call, 503, "trunk.at-capacity", 5);
     await call.until("ended");
     assert.deepEqual([call.end?.status, call.end?.retryAfterSeconds], [503, 5]);
+  });
+
+  test("OPTIONS is answered as an INVITE would be: 200 with what we allow, and 503 with Retry-After where no calls are taken", async () => {
+    const ask = async () => {
+      const socket = createSocket("udp4");
+      await new Promise<void>((resolve) => socket.bind(0, HOST, resolve));
+      const id = `o${Math.random().toString(36).slice(2)}`;
+      const answer = new Promise<string>((resolve) => socket.once("message", (bytes) => resolve(String(bytes))));
+      const lines = [
+        `OPTIONS sip:${HOST}:${sipPort} SIP/2.0`,
+        `Via: SIP/2.0/UDP ${HOST}:${socket.address().port};branch=z9hG4bK${id}`,
+        `From: <sip:carrier@${HOST}>;tag=${id}`,
+        `To: <sip:${HOST}>`,
+        `Call-ID: ${id}`,
+        "CSeq: 1 OPTIONS",
+        "Max-Forwards: 70",
+        "Content-Length: 0",
+      ];
+      socket.send(`${lines.join("\r\n")}\r\n\r\n`, sipPort, HOST);
+      const text = await answer;
+      socket.close();
+      return text;
+    };
+    const open = await ask();
+    assert.match(open, /^SIP\/2\.0 200 /);
+    assert.match(open, /^Allow: .*INVITE/m);
+    told.serves = false;
+    const closed = await ask();
+    assert.match(closed, /^SIP\/2\.0 503 /);
+    assert.match(closed, /^Retry-After: \d+/m);
+    told.serves = true;
+    assert.match(await ask(), /^SIP\/2\.0 200 /);
   });
 
   test("a CANCEL before our answer is told", async () => {
