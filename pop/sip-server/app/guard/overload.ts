@@ -1,11 +1,11 @@
 // Sheds new requests while the event loop is late: core/overload decides how many per second get in, this counts them.
 
 import {
+  BEGINNING,
   type NewRequestRate,
   type OverloadLimits,
   type Probe,
   step,
-  UNLIMITED,
 } from "../../core/overload/new-request-rate.ts";
 
 /** So much of a second's requests may come at once. */
@@ -13,7 +13,7 @@ const BURST_SECONDS = 0.25;
 
 export class Overload {
   readonly limits: OverloadLimits;
-  #rate: NewRequestRate = UNLIMITED;
+  #rate: NewRequestRate = BEGINNING;
   #tokens = 0;
   #atMs = 0;
   #offered = 0;

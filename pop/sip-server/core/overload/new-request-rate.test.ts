@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRng } from "../../../../kernel/rng.ts";
 import { Overload } from "../../app/guard/overload.ts";
-import { OVERLOAD_LIMITS, step, UNLIMITED } from "./new-request-rate.ts";
+import { BEGINNING, OVERLOAD_LIMITS, step, UNLIMITED } from "./new-request-rate.ts";
 
 const probe = (more: Partial<Parameters<typeof step>[2]> = {}) => ({
   intervalMs: 250,
@@ -56,6 +56,36 @@ test("calm for two seconds with everybody let in: the limit goes", () => {
     state = step(OVERLOAD_LIMITS, state, probe());
   }
   assert.deepEqual(state, UNLIMITED);
+});
+
+test("a stall that was taken for overload, with nothing let in meanwhile, costs new calls two seconds and not ten", () => {
+  let state: ReturnType<typeof step> = UNLIMITED;
+  for (let at = 0; at < 2; at++)
+    state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 300, utilization: 1, offered: 0, admitted: 0 }));
+  assert.deepEqual(state, { name: "limited", perSecond: OVERLOAD_LIMITS.newPerSecondMin, calmProbes: 0 });
+  let probes = 0;
+  for (; state.name === "limited" && state.perSecond < 100; probes++) {
+    const admitted = state.perSecond / 4;
+    state = step(OVERLOAD_LIMITS, state, probe({ utilization: 0.4, offered: 25, admitted }));
+  }
+  assert.ok(probes <= 8, `${probes} probes`);
+});
+
+test("where a core is nearly used up the limit rises by small steps", () => {
+  const limited = { name: "limited", perSecond: 100, calmProbes: 0 } as const;
+  const next = step(OVERLOAD_LIMITS, limited, probe({ utilization: 0.92, offered: 60, admitted: 25 }));
+  assert.ok(next.name === "limited" && next.perSecond > 100 && next.perSecond <= 105, JSON.stringify(next));
+});
+
+test("a process that begins is not judged by its first second; one that stays so is", () => {
+  let state: ReturnType<typeof step> = BEGINNING;
+  for (let at = 0; at < 4; at++) {
+    state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 300, utilization: 1 }));
+    assert.equal(state.name, "unlimited");
+  }
+  state = step(OVERLOAD_LIMITS, state, probe({ delayMs: 300, utilization: 1 }));
+  assert.equal(state.name, "limited");
+  assert.deepEqual(step(OVERLOAD_LIMITS, BEGINNING, probe()), UNLIMITED);
 });
 
 /**

@@ -44,9 +44,14 @@ export interface Probe {
 
 export const UNLIMITED: NewRequestRate = { name: "unlimited", heat: 0 };
 
+/** A process that has just begun compiles what it runs and takes up what waited: its first second is judged by nobody. */
+export const BEGINNING: NewRequestRate = { name: "unlimited", heat: -6 };
+
 const HEAT_MAX = 4;
 const DECREASE = 0.85;
 const INCREASE = 0.03;
+/** Where there is room, in one probe: what was let in shows its whole weight only later. */
+const INCREASE_MAX = 0.5;
 /** As long as this many probes were calm and everybody got in, the limit is not needed. */
 const CALM_PROBES = 8;
 
@@ -67,7 +72,13 @@ export function step(limits: OverloadLimits, state: NewRequestRate, probe: Probe
   const shed = probe.offered > probe.admitted;
   const calmProbes = shed ? 0 : state.calmProbes + 1;
   if (calmProbes >= CALM_PROBES) return UNLIMITED;
-  return { name: "limited", perSecond: shed ? state.perSecond * (1 + INCREASE) + 1 : state.perSecond, calmProbes };
+  return { name: "limited", perSecond: shed ? raised(limits, state.perSecond, probe) : state.perSecond, calmProbes };
+}
+
+/** By the room that is left of the core: a limit that a stall has set too low is gone in a second or two. */
+function raised({ utilizationLow }: OverloadLimits, perSecond: number, { utilization }: Probe): number {
+  const room = utilizationLow / Math.max(utilization, 0.01) - 1;
+  return perSecond * (1 + Math.min(INCREASE_MAX, Math.max(INCREASE, room / 2))) + 1;
 }
 
 const atLeast = ({ newPerSecondMin }: OverloadLimits, perSecond: number): number =>
