@@ -55,7 +55,7 @@ const SipMessage = (Srf as unknown as { readonly SipMessage: new (text: string) 
 export const parseSip = (text: string): SipText => new SipMessage(text);
 
 /** The way to a server on the same host costs nothing, and calls wait. */
-const RECONNECT_WAIT_MS_MAX = 250;
+const RECONNECT_WAIT_MS_MAX = 50;
 
 export class DrachtioLink {
   readonly srf = new Srf();
@@ -106,6 +106,7 @@ export class DrachtioLink {
 
   close(): void {
     this.#closing = true;
+    this.send("remove_route|invite"); // on purpose: new calls need not wait for us
     const socket = this.#socket;
     this.#socket = undefined;
     // srf's own `disconnect` throws while it has no connection, and would go on dialling.

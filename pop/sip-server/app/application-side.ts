@@ -172,20 +172,21 @@ export class ApplicationSide implements ApplicationHost {
     this.#parts.routing.forget(connection);
     this.#resumption.forget(link);
     const wasAuthenticated = this.#parts.applications.isAuthenticated(link);
+    const verbs = new Set(this.#parts.applications.verbsOf(link));
     this.#parts.applications.close(link);
     if (!wasAuthenticated) {
       this.#parts.routing.neverCame(link);
       return;
     }
     this.#parts.log.info("application.disconnected", { link: link.id });
-    const { away, givenUp } = this.#parts.owners.closed(link);
+    const { away, givenUp } = this.#parts.owners.closed(link, verbs);
     for (const owner of away) this.ownerAway(owner);
     for (const owner of givenUp) this.#parts.orphans.giveUp(owner);
   }
 
   ownerAway(owner: Owner): void {
     if (!this.isInUse(owner)) {
-      this.#parts.owners.forget(owner);
+      if (!this.#parts.owners.isExpected(owner)) this.#parts.owners.forget(owner);
       return;
     }
     this.#parts.server.answers.onOwnerMoved(owner);

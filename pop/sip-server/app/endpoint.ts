@@ -222,7 +222,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
         of: (link) => owners.of(link),
         isInUse: (link) => this.#side.isInUse(owners.of(link)),
         release: (link) => {
-          for (const owner of owners.closed(link).away) owners.forget(owner);
+          for (const owner of owners.closed(link, new Set()).away) owners.forget(owner);
         },
       },
     });

@@ -273,3 +273,45 @@ test("many claims in many frames; a connection that announces `resume` and is si
   assert.ok(isClosed > 0);
   assert.equal(bob.endpoint.facts.dialogs, 0);
 });
+
+test("a new call finds the application between two processes: the next one takes it; who left on purpose is not waited for", () => {
+  const { world, alice, bob, first, back } = stage();
+  first.leave();
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(1_000);
+  assert.equal(said(alice.application, "503"), 0, "refused though somebody comes back");
+  const again = back();
+  assert.equal(said(again, "INVITE"), 0, "not before it has said what it remembers");
+  again.onHeard = (heard) => {
+    if (heard.what === "INVITE") again.respond(heard, 486);
+  };
+  again.resume([]);
+  world.runFor(100);
+  assert.equal(said(again, "INVITE"), 1);
+  assert.equal(said(alice.application, "486"), 1);
+  world.runFor(70_000);
+
+  again.say("remove_route|invite");
+  again.leave();
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(200);
+  assert.equal(said(alice.application, "503"), 1);
+  world.runFor(70_000);
+  assert.ok(alice.isIdle && bob.isIdle, JSON.stringify(bob.endpoint.facts));
+});
+
+test("an application that does not come back: new calls wait no longer than returnWaitMs after it left", () => {
+  const { world, alice, bob, first } = stage();
+  first.leave();
+  world.runFor(USER_AGENT_LIMITS.returnWaitMs - 500);
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(USER_AGENT_LIMITS.returnWaitMs + 500);
+  assert.equal(said(alice.application, "503"), 1);
+  alice.application.request("INVITE", "", `sip:bob@${BOB}`);
+  world.runFor(200);
+  assert.equal(said(alice.application, "503"), 2, "at once");
+  const refusal = alice.application.heard.findLast(({ what }) => what === "503");
+  assert.match(refusal?.text ?? "", /^Retry-After: /m);
+  world.runFor(70_000);
+  assert.ok(alice.isIdle && bob.isIdle, JSON.stringify(bob.endpoint.facts));
+});

@@ -102,6 +102,10 @@ export class Applications {
     if (this.#byLink.get(link.id)?.verbs.delete(verb)) remove(this.#takers, verb, link);
   }
 
+  verbsOf(link: ApplicationLink): ReadonlySet<string> {
+    return this.#byLink.get(link.id)?.verbs ?? new Set();
+  }
+
   /** Round robin over those who asked for the verb and are there. */
   pick(verb: string): ApplicationLink | undefined {
     return next(this.#takers.get(verb));

@@ -24,6 +24,9 @@ export class Owner implements ApplicationLink {
   #link: ApplicationLink | undefined;
   #outbox: Kept[] = [];
   #outboxBytes = 0;
+  /** What it asked for on its last connection, and when that closed: new requests of these wait for it. */
+  took: ReadonlySet<string> = new Set();
+  leftMs = Number.NEGATIVE_INFINITY;
   /** It came back under a name that is not its alone, and has not yet shown that it remembers anything. */
   isUnproven = false;
 
@@ -99,6 +102,9 @@ export class Owner implements ApplicationLink {
   }
 }
 
+/** What an application of a former run is believed to take until it says so itself. */
+const BELIEVED: ReadonlySet<string> = new Set(["invite", "options"]);
+
 /** Owners away at the same time; the one away longest is given up first. */
 const AWAY_MAX = 256;
 
@@ -115,6 +121,8 @@ export class Owners {
   /** The first is its own; the others it has proven to speak for. */
   readonly #byLink = new Map<ApplicationLink, Owner[]>();
   readonly #away = new Map<string, Owner>();
+  /** Named, and gone a moment ago: a new process of it is expected under the same name. */
+  readonly #expected = new Set<Owner>();
   #sequence = 0;
 
   constructor(clock: Clock, limits: UserAgentLimits) {
@@ -163,18 +171,43 @@ export class Owners {
     return true;
   }
 
-  /** @returns the owners that are away now, and those given up to bound their number */
-  closed(link: ApplicationLink): { readonly away: readonly Owner[]; readonly givenUp: readonly Owner[] } {
+  /**
+   * Who took requests of that verb until a moment ago, and will be back under its own name: a restart costs no new call.
+   * For `returnWaitMs` after its connection closed.
+   */
+  awaited(verb: string): Owner | undefined {
+    const goneMs = this.#clock.nowMs() - this.#limits.returnWaitMs;
+    for (const owner of this.#expected) {
+      if (owner.open || owner.leftMs < goneMs) this.#expected.delete(owner);
+      else if (owner.took.has(verb)) return owner;
+    }
+    return undefined;
+  }
+
+  isExpected(owner: Owner): boolean {
+    return this.#expected.has(owner);
+  }
+
+  /**
+   * @param verbs what it had asked for
+   * @returns the owners that are away now, and those given up to bound their number
+   */
+  closed(
+    link: ApplicationLink,
+    verbs: ReadonlySet<string>,
+  ): { readonly away: readonly Owner[]; readonly givenUp: readonly Owner[] } {
     const away = this.#byLink.get(link) ?? [];
     this.#byLink.delete(link);
     const givenUp: Owner[] = [];
     for (const owner of away) {
       owner.away();
       this.#away.set(owner.id, owner);
+      this.#expect(owner, verbs);
     }
     for (const [id, owner] of this.#away) {
       if (this.#away.size <= AWAY_MAX) break;
       this.#away.delete(id);
+      this.#expected.delete(owner);
       givenUp.push(owner);
     }
     return { away, givenUp };
@@ -183,6 +216,7 @@ export class Owners {
   /** It will not come back, or owns nothing. */
   forget(owner: Owner): void {
     this.#away.delete(owner.id);
+    this.#expected.delete(owner);
   }
 
   /** From a record: away until its application connects. */
@@ -194,7 +228,15 @@ export class Owners {
         return owner;
     const owner = new Owner(record, undefined, this.#clock, this.#limits);
     this.#away.set(owner.id, owner);
+    this.#expect(owner, BELIEVED);
     return owner;
+  }
+
+  #expect(owner: Owner, verbs: ReadonlySet<string>): void {
+    if (!isNamed(owner.key) || verbs.size === 0) return;
+    owner.took = verbs;
+    owner.leftMs = this.#clock.nowMs();
+    this.#expected.add(owner);
   }
 
   #make(link: ApplicationLink, key: string): Owner {

@@ -37,6 +37,9 @@ import type { PendingRequests } from "./pending-requests.ts";
 
 const UNKNOWN_TRANSACTION = "Response not sent due to unknown transaction";
 
+/** Nobody takes new requests here: elsewhere at once, here again in a while. RFC 3261 §21.5.4: without it a 503 is as good as a 500. */
+export const ELSEWHERE: readonly Header[] = [header("Retry-After", "retry-after", "5")];
+
 /** RFC 3261 §14.2, RFC 3311 §5.2: a random 0 … 10 s. */
 export function retryAfter(shell: Shell): readonly Header[] {
   return [header("Retry-After", "retry-after", String(retryAfterSeconds(shell.ids.chance())))];
@@ -293,7 +296,7 @@ export class Answers {
     const { request, link } = pending.facts;
     const { entry } = pending;
     this.#shell.counters.add("requests_without_application", `method="${methodLabel(request.method)}"`);
-    if (entry === undefined || pending.startsDialog) this.finish(pending, this.answer(pending, 503));
+    if (entry === undefined || pending.startsDialog) this.finish(pending, this.answer(pending, 503, ELSEWHERE));
     else if (request.method === "BYE") {
       const { id } = entry.dialog;
       this.finish(pending, this.answer(pending, 200));

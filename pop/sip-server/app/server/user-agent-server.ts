@@ -11,7 +11,7 @@ import { isTooShort, minSeHeader } from "../../core/session/negotiation.ts";
 import { CARRIES_OFFERS, described, objection, withdrawn } from "../../core/session/offer-answer.ts";
 import { responseFlow } from "../../core/user-agent/response-flow.ts";
 import { syntaxFault } from "../../core/user-agent/syntax-fault.ts";
-import type { Owner, Owners } from "../applications/owners.ts";
+import { Owner, type Owners } from "../applications/owners.ts";
 import type { UserAgentClient } from "../client/user-agent-client.ts";
 import type { DialogEntry, DialogStore } from "../dialogs/dialog-store.ts";
 import { type DialogUsages, isOfSession, type Refusal } from "../dialogs/dialog-usages.ts";
@@ -21,7 +21,7 @@ import { metaOfArrived, sendArrived } from "../shell/frames.ts";
 import type { Shell } from "../shell/shell.ts";
 import type { ServerTransaction, ServerUser } from "../transactions/server-transaction.ts";
 import type { TransactionLayer } from "../transactions/transaction-layer.ts";
-import { Answers, retryAfter } from "./answers.ts";
+import { Answers, ELSEWHERE, retryAfter } from "./answers.ts";
 import type { PendingRequest } from "./pending-request.ts";
 import { PendingRequests } from "./pending-requests.ts";
 import { RestoredAnswers } from "./restored-answers.ts";
@@ -144,18 +144,21 @@ export class UserAgentServer {
     if (admission.kind === "refused") return this.#refuseNew(request, from, point, admission);
     if (method === "INVITE" && isTooShort(request, this.#shell.sessionTimer))
       return this.#refuseNew(request, from, point, this.#intervalRefusal());
-    const link = admission.owner ?? this.#takers.pick(request, from);
+    const verb = method.toLowerCase();
+    const link = admission.owner ?? this.#takers.pick(request, from) ?? this.#owners.awaited(verb);
     if (link === undefined) {
       if (method === "INVITE") this.#shell.records?.attempt("network", request);
       // §11.2: an OPTIONS is answered as an INVITE would be. Carriers keep a trunk up by it: 200 while somebody takes
       // calls, 503 when nobody does, so that they go elsewhere. Overload has been looked at before. An application that
       // wants OPTIONS for itself asks for them.
-      if (method === "OPTIONS" && this.#takers.takes("invite"))
+      const isTaken = this.#takers.takes("invite") || this.#owners.awaited("invite") !== undefined;
+      if (method === "OPTIONS" && isTaken)
         this.#refuseNew(request, from, point, { status: 200, headers: CAPABILITIES });
-      else this.#refuseNew(request, from, point, { status: 503 });
+      else this.#refuseNew(request, from, point, { status: 503, headers: ELSEWHERE });
       return;
     }
-    const pending = this.#open(request, from, point, admission.owner ?? this.#owners.of(link), undefined);
+    const owner = link instanceof Owner ? link : this.#owners.of(link);
+    const pending = this.#open(request, from, point, owner, undefined);
     const meta = metaOfArrived(this.#shell, request, from);
     const { transactionId } = pending.facts;
     this.#takers.opened(link, transactionId);
