@@ -3,18 +3,22 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { asId } from "../../../kernel/ids.ts";
+import { silentLog } from "../../../kernel/log.ts";
 import type { Outcome } from "../../../kernel/outcome.ts";
 import { RtpProbe } from "../../../loadtest/rtp-probe/rtp-probe.ts";
 import { mediaServerContract } from "../../boundary/media-server.contract.ts";
 import type { Played } from "../../boundary/media-server.ts";
 import { encodeG711 } from "../../core/media/g711.ts";
 import { sequenceStep, timestampStep } from "../../core/media/rtp.ts";
+import { MediaWorkerServer } from "./media-server.ts";
 import { type OwnMediaWorker, startOwnMediaWorker } from "./own-media-worker.ts";
 
 const MAIN = fileURLToPath(new URL("../../media-worker/main.ts", import.meta.url));
@@ -47,6 +51,34 @@ mediaServerContract("the media worker", async () => {
   const path = writePrompt(own, "contract", sweep(330));
   // 330 ms fill 17 frames
   return { server: own.server, finish() {}, file: { ref: { kind: "file", path }, durationMs: 340 }, close: own.stop };
+});
+
+test("a new call waits for a worker that is being restarted; one that stays away is not waited for", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tollgate-media-server-"));
+  const socketPath = join(folder, "control.sock");
+  const address = { host: "127.0.0.1", port: 20_000 };
+  const worker = createServer((socket) => {
+    socket.write('{"event":"hello","protocol":1}\n');
+    socket.on("error", () => {});
+    const lines = createInterface({ input: socket });
+    lines.on("error", () => {}); // readline passes its input's on
+    lines.on("line", (line) =>
+      socket.write(`${JSON.stringify({ id: JSON.parse(line).id, ok: true, value: address })}\n`),
+    );
+  });
+  const patient = new MediaWorkerServer({ socketPath, awayPatienceMs: 60_000 }, silentLog);
+  const hasty = new MediaWorkerServer({ socketPath, awayPatienceMs: 0 }, silentLog);
+  try {
+    const refused = await hasty.open(call("in vain"));
+    assert.ok(!refused.ok && refused.failure.code === "media.worker-away");
+    const opening = patient.open(call("waits"));
+    worker.listen(socketPath);
+    assert.deepEqual(gained(await opening), address);
+  } finally {
+    await Promise.all([patient.disconnect(), hasty.disconnect()]);
+    worker.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 describe("what the media worker sends", () => {

@@ -19,6 +19,8 @@ export interface MediaWorkerOptions {
   readonly timeoutMs?: number;
   /** Requests without an answer yet; more fail at once. Default 2000. */
   readonly waitingMax?: number;
+  /** Away for less, it is being restarted: a new call waits for it instead of being refused. Default 2000. */
+  readonly awayPatienceMs?: number;
 }
 
 const PROTOCOL_VERSION = 1;
@@ -46,6 +48,8 @@ export class MediaWorkerServer implements MediaServer {
   /** The worker has said hello on #socket. */
   #connected = false;
   #closed = false;
+  #awaySinceMs = performance.now();
+  readonly #waitingForWorker = new Set<() => void>();
   #attempts = 0;
   #retry: NodeJS.Timeout | undefined;
   #requests = 0;
@@ -58,7 +62,7 @@ export class MediaWorkerServer implements MediaServer {
   readonly #connectedListeners: (() => void)[] = [];
 
   constructor(options: MediaWorkerOptions, log: Log, rng: Rng = systemRng) {
-    this.#options = { timeoutMs: 1_000, waitingMax: 2_000, ...options };
+    this.#options = { timeoutMs: 1_000, waitingMax: 2_000, awayPatienceMs: 2_000, ...options };
     this.#log = log;
     this.#rng = rng;
     this.#connect();
@@ -66,6 +70,7 @@ export class MediaWorkerServer implements MediaServer {
 
   async open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>> {
     const known = this.#endpoints.get(call);
+    if (known === undefined) await this.#untilConnected();
     const opened = (await this.#request(
       known === undefined ? { op: "open", call } : { op: "restore", call, ...asRestored(known) },
     )) as Outcome<RtpAddress, MediaFailure>;
@@ -163,12 +168,29 @@ export class MediaWorkerServer implements MediaServer {
 
   async disconnect(): Promise<void> {
     this.#closed = true;
+    for (const go of this.#waitingForWorker) go();
     clearTimeout(this.#retry);
     const socket = this.#socket;
     if (socket === undefined) return;
     await new Promise<void>((resolve) => {
       socket.once("close", () => resolve());
       socket.destroy();
+    });
+  }
+
+  /** Or until it has been away for too long to be waited for. */
+  async #untilConnected(): Promise<void> {
+    const leftMs = this.#awaySinceMs + this.#options.awayPatienceMs - performance.now();
+    if (this.#connected || this.#closed || leftMs <= 0) return;
+    if (this.#waitingForWorker.size >= this.#options.waitingMax) return;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        clearTimeout(timer);
+        this.#waitingForWorker.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(go, leftMs);
+      this.#waitingForWorker.add(go);
     });
   }
 
@@ -190,6 +212,7 @@ export class MediaWorkerServer implements MediaServer {
   #disconnected(): void {
     const was = this.#connected;
     this.#connected = false;
+    if (was) this.#awaySinceMs = performance.now();
     this.#socket = undefined;
     for (const { settle } of [...this.#waiting.values()]) settle(fail({ code: "media.worker-away", waitedMs: 0 }));
     const plays = [...this.#plays].flatMap(([call, ids]) => [...ids].map((play) => ({ call, play })));
@@ -247,6 +270,7 @@ export class MediaWorkerServer implements MediaServer {
       return;
     }
     this.#connected = true;
+    for (const go of this.#waitingForWorker) go();
     this.#attempts = 0;
     this.#log.info("media-worker.connected");
     void this.health(); // the first line makes the worker ours
