@@ -6,7 +6,7 @@ import { systemAlarm } from "../kernel/alarm.ts";
 import { asId } from "../kernel/ids.ts";
 import type { Log } from "../kernel/log.ts";
 import type { Ownership } from "../kernel/ownership.ts";
-import { type Beginning, type RunningProcess, runProcess } from "../kernel/shell/process.ts";
+import { type Beginning, type RunningProcess, runProcess, untilFree } from "../kernel/shell/process.ts";
 import { readSecretFile } from "../kernel/shell/secret-file.ts";
 import { systemClock } from "../kernel/time.ts";
 import { openAdminHttp } from "./adapters/admin-http/admin-http.ts";
@@ -37,7 +37,16 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   const { regionId, popId, hostId, limits, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
-  // First, for it connects while the others open: what a successor waits for longest is its calls.
+  // What may be in use still, of a process that has just died: before anything else is open.
+  const relay = await RtpengineMediaRelay.open(
+    {
+      ng: { host: config.rtpengine.ngHost, port: config.rtpengine.ngPort },
+      dtmfLog: { host: config.rtpengine.dtmfHost, port: config.rtpengine.dtmfPort },
+    },
+    log,
+  );
+
+  // Early, for it connects while the others open: what a successor waits for longest is its calls.
   const book = (name: string) =>
     new RedisCheckpointStore({
       service: config.checkpoints?.service ?? hostId,
@@ -51,13 +60,6 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   const store = book("calls");
   const flows = book("flows");
 
-  const relay = await RtpengineMediaRelay.open(
-    {
-      ng: { host: config.rtpengine.ngHost, port: config.rtpengine.ngPort },
-      dtmfLog: { host: config.rtpengine.dtmfHost, port: config.rtpengine.dtmfPort },
-    },
-    log,
-  );
   const server = new MediaWorkerServer({ socketPath: config.mediaWorker.socket }, log);
   const prompts = new FilePromptStore({ folder: config.prompts.dir, cacheFolder: config.prompts.cacheDir });
 
@@ -132,16 +134,19 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   routing.start(calls);
   link.start(calls);
   health.start();
-  const http = await openAdminHttp(
-    { host: config.http.host, port: config.http.port, sipTraceUrl: config.sipTrace?.url },
-    {
-      calls: () => calls.list(),
-      recentlyEnded: () => calls.journals.recentlyEnded(),
-      journal: (call) => calls.journal(asId<"call">(call)),
-      parts: () => health.parts(),
-      drain: (on) => calls.drain(on),
-    },
-    metrics.registry,
+  // By now calls run: nothing is begun again for an address.
+  const http = await untilFree(() =>
+    openAdminHttp(
+      { host: config.http.host, port: config.http.port, sipTraceUrl: config.sipTrace?.url },
+      {
+        calls: () => calls.list(),
+        recentlyEnded: () => calls.journals.recentlyEnded(),
+        journal: (call) => calls.journal(asId<"call">(call)),
+        parts: () => health.parts(),
+        drain: (on) => calls.drain(on),
+      },
+      metrics.registry,
+    ),
   );
 
   return {
@@ -179,4 +184,4 @@ function guardLibraries(log: Log, metrics: PopMetrics): void {
   });
 }
 
-await runProcess({ name: "pop", schema: PopConfig, start });
+await runProcess({ name: "pop", schema: PopConfig, startsAgain: true, start });

@@ -179,8 +179,8 @@ function watchLease(lease: LeasedOwnership, log: Log): void {
   );
 }
 
-/** A dead predecessor's sockets close a moment after its death was noticed. */
-async function untilFree(start: () => Promise<RunningProcess>): Promise<RunningProcess> {
+/** A dead predecessor's sockets close a moment after its death was noticed. @throws EADDRINUSE after 2 s of trying */
+export async function untilFree<Opened>(start: () => Promise<Opened>): Promise<Opened> {
   const deadlineMs = performance.now() + START_AGAIN_MS_MAX;
   for (;;) {
     try {

@@ -12,6 +12,7 @@ import { mediaWorkerConfig } from "./config/media-worker-config.ts";
 await runProcess({
   name: "media-worker",
   schema: mediaWorkerConfig,
+  startsAgain: true,
   async start(config, log) {
     let control: ControlSocket | undefined;
     const shell = { clock: systemClock, rng: systemRng, log };
@@ -22,7 +23,10 @@ await runProcess({
       (event) => control?.tell(event),
       shell,
     );
-    control = await ControlSocket.open(config.control.socketPath, worker, log);
+    control = await ControlSocket.open(config.control.socketPath, worker, log).catch((error: unknown) => {
+      worker.close();
+      throw error;
+    });
     log.info("control.listening", { socketPath: config.control.socketPath });
     return {
       async stop() {
