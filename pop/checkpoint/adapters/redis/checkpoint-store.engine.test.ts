@@ -64,6 +64,27 @@ else {
       }
     };
 
+    test("a book in which nothing changes does not expire while its owner lives", async () => {
+      const server = await RedisServer.start();
+      const store = storeOn(server, { expiryMs: 2_400, pingEveryMs: 20 });
+      const reader = new Redis({ host: server.host, port: server.port, password: "open sesame" });
+      try {
+        store.save("flow", () => "version 1");
+        assert.ok((await store.flush()).ok);
+        let leftMs = await reader.pttl(BOOK);
+        for (;;) {
+          const nowLeftMs = await reader.pttl(BOOK);
+          assert.ok(nowLeftMs > 0, "expired");
+          if (nowLeftMs > leftMs) break;
+          leftMs = nowLeftMs;
+        }
+      } finally {
+        reader.disconnect();
+        await store.close();
+        await server.close();
+      }
+    });
+
     test("a Redis that hangs is noticed within about a second, nobody waits for it, and the newest is written after", async () => {
       const store = storeOn(server);
       store.save("a", () => "before");

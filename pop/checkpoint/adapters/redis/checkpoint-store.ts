@@ -35,7 +35,7 @@ export interface RedisCheckpointStoreOptions {
   /** For connecting, and for every answer. */
   readonly answerMsMax?: number;
   readonly pingEveryMs?: number;
-  /** The book goes when nobody has written to it for so long. */
+  /** The book goes when it has had no owner for so long. */
   readonly expiryMs?: number;
   readonly backoff?: BackoffPolicy;
   readonly clock?: Clock;
@@ -238,13 +238,21 @@ export class RedisCheckpointStore implements CheckpointStore {
 
   #pingSoon(redis: Redis): void {
     this.#pingTimer = setTimeout(() => {
-      this.#timely(redis.ping()).then(
+      // What changes seldom, a flow version that calls have begun with, must not expire under its owner.
+      const isDue = this.#groups.size > 0 && this.#options.clock.nowMs() >= this.#expiryDueAtMs;
+      (isDue ? this.#renewExpiry(redis) : this.#timely(redis.ping())).then(
         () => {
           if (this.#connection.name === "up" && this.#connection.redis === redis) this.#pingSoon(redis);
         },
         (error: unknown) => this.#lost(redis, error),
       );
     }, this.#options.pingEveryMs);
+  }
+
+  async #renewExpiry(redis: Redis): Promise<void> {
+    const { clock, expiryMs } = this.#options;
+    await this.#timely(redis.pexpire(this.#bookKey, expiryMs));
+    this.#expiryDueAtMs = clock.nowMs() + expiryMs / 24;
   }
 
   /** Of a connection that stood; told more than once, it counts once. */
