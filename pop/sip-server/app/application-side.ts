@@ -186,7 +186,14 @@ export class ApplicationSide implements ApplicationHost {
 
   ownerAway(owner: Owner): void {
     if (!this.isInUse(owner)) {
-      if (!this.#parts.owners.isExpected(owner)) this.#parts.owners.forget(owner);
+      const { owners, shell } = this.#parts;
+      if (!owners.isExpected(owner)) return owners.forget(owner);
+      const expected: TimerOwner = {
+        onTimer: () => {
+          if (!this.isInUse(owner)) owners.forget(owner);
+        },
+      };
+      shell.wheel.start(expected, "expected", shell.limits.returnWaitMs);
       return;
     }
     this.#parts.server.answers.onOwnerMoved(owner);
