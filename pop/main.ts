@@ -125,6 +125,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
   server.onPlayed(({ call, play, how }) => calls.signalled(call, { kind: "played", play, how }));
   server.onConnected(() => calls.workerBack());
 
+  if (config.draining) calls.drain(true);
   calls.loadSnapshot();
   await calls.restore();
   await signalling.start(calls);

@@ -33,6 +33,8 @@ export const PopConfig = z.strictObject({
   /** Whose calls, in Redis; absent: those of `hostId`. */
   checkpoints: z.strictObject({ service: z.string().min(1) }).optional(),
   http: z.strictObject({ host, port }),
+  /** Begins without taking new calls, until it is told to. */
+  draining: z.boolean().default(false),
   limits: z
     .strictObject({
       callsConcurrentMax: z.int().min(1).max(20_000).default(2_000),

@@ -2,7 +2,7 @@
 // Wires, starts, stops. No logic.
 
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { asId, type PopHostId } from "../../kernel/ids.ts";
 import type { Log } from "../../kernel/log.ts";
@@ -101,7 +101,16 @@ async function start(config: KeeperConfig, log: Log): Promise<RunningProcess> {
     finished: () => finished(),
   });
   const intake = new PopIntake(new Map(config.services.map(({ service, popUrl }) => [idOf(service), popUrl])));
-  const drain = new Drain(keeper, intake, log);
+  const drainedFile = join(config.dataDir, "drained");
+  const drain = new Drain({
+    keeper,
+    intake,
+    log,
+    drained: existsSync(drainedFile),
+    persist: (on) => (on ? writeFileSync(drainedFile, "", { mode: 0o600 }) : rmSync(drainedFile, { force: true })),
+  });
+  processes.drain(drain.on);
+  drain.onChange(() => processes.drain(drain.on));
   const status = () => {
     const { processes: shown, ...rest } = keeper.status();
     const named = shown.map((one) => ({ name: shownName(host, one.process, one.service), ...one }));

@@ -1,28 +1,45 @@
-// A host that is drained takes no new calls, at none of the services it serves, also when a process of it is restarted
-// meanwhile. What its twin takes over from it is drained no longer.
+// A host that is drained takes no new calls, at none of the services it serves, also when a process of it, or the keeper itself,
+// is restarted meanwhile. What its twin takes over from it is drained no longer.
 
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { CallIntake, IntakeFailure } from "../boundary/call-intake.ts";
 import type { Keeper } from "./keeper.ts";
 
+export interface DrainParts {
+  readonly keeper: Pick<Keeper, "status" | "onChange">;
+  readonly intake: CallIntake;
+  readonly log: Log;
+  /** What a keeper before us has written. */
+  readonly drained: boolean;
+  /** For the next keeper. @throws when the disk does not take it */
+  persist(on: boolean): void;
+}
+
 export class Drain {
-  readonly #keeper: Keeper;
+  readonly #keeper: DrainParts["keeper"];
   readonly #intake: CallIntake;
+  readonly #persist: (on: boolean) => void;
   readonly #log: Log;
   readonly #changed = new Set<() => void>();
   readonly #forget: () => void;
   /** The processes that were told: a new one has not been. */
   #told = new Set<string>();
-  #on = false;
+  #on: boolean;
+  /** A process that began under a drain which was called off since has to hear of it too. */
+  #wasOn: boolean;
   #telling = false;
 
-  constructor(keeper: Keeper, intake: CallIntake, log: Log) {
+  constructor({ keeper, intake, log, drained, persist }: DrainParts) {
     this.#keeper = keeper;
     this.#intake = intake;
+    this.#persist = persist;
     this.#log = log;
+    this.#on = drained;
+    this.#wasOn = drained;
+    if (drained) log.info("keeper.draining", { on: true });
     this.#forget = keeper.onChange(() => {
-      if (this.#on) void this.#tell();
+      if (this.#wasOn) void this.#tell();
     });
   }
 
@@ -38,8 +55,14 @@ export class Drain {
   /** @fails drain.pop-away when one that serves did not hear it; it is told again when it is back */
   async set(on: boolean): Promise<Outcome<void, IntakeFailure>> {
     this.#on = on;
+    this.#wasOn ||= on;
     this.#told = new Set();
     this.#log.info("keeper.draining", { on });
+    try {
+      this.#persist(on);
+    } catch (error) {
+      this.#log.error("keeper.drain-not-kept", { on, error }); // it holds until this keeper ends
+    }
     for (const changed of this.#changed) changed();
     return this.#tell();
   }

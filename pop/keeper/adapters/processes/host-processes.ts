@@ -102,6 +102,7 @@ export class HostProcesses implements ServingProcesses {
   readonly #emptying = new Map<PopHostId, Set<ProcessName>>();
   #hears: ServingProcessesHear | undefined;
   #sparesWanted = false;
+  #drained = false;
   #spareTimer: NodeJS.Timeout | undefined;
   #ended = false;
 
@@ -215,6 +216,11 @@ export class HostProcesses implements ServingProcesses {
     }
   }
 
+  /** A pop that begins to serve takes no new calls from its first moment on. One that serves is told by its own HTTP. */
+  drain(on: boolean): void {
+    this.#drained = on;
+  }
+
   keepSpares(wanted: boolean): void {
     this.#sparesWanted = wanted && this.#settings.spares;
     if (this.#sparesWanted) this.#spareSoon(this.#settings.spareAfterMs);
@@ -324,11 +330,16 @@ export class HostProcesses implements ServingProcesses {
     const { epoch, untilMs, formerDiedAtUnixMs } = how;
     warm.child.say({
       kind: "serve",
-      config: slot.plan.configs[warm.kind],
+      config: this.#configOf(slot.plan, warm.kind),
       epoch,
       untilMs,
       ...(formerDiedAtUnixMs === undefined ? {} : { formerDiedAtUnixMs }),
     });
+  }
+
+  #configOf({ configs }: ServicePlan, kind: KeptName): unknown {
+    const config = configs[kind];
+    return kind === "pop" && this.#drained ? { ...(config as object), draining: true } : config;
   }
 
   #said(warm: Warm, what: KeptSays): void {
