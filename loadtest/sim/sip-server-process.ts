@@ -142,7 +142,7 @@ export async function startEndpoint({
 async function takeUp(process: SimProcess, store: CheckpointStore, endpoint: Endpoint, log: Log): Promise<void> {
   const book = await store.load();
   if (book.ok) {
-    endpoint.restoreBook(book.value);
+    endpoint.openBook(book.value, () => {});
     return;
   }
   log.error("calls.not-restored", { ...book.failure });

@@ -140,6 +140,7 @@ export async function startSipServer(
       await takeUp(store, endpoint, log);
     }
     for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
+    if (config.checkpoints !== undefined) endpoint.expectApplication(`instance:${config.checkpoints.service}`);
     alarm.open();
     const adminIdentity = admin.tls && (await adminIdentityOf(admin.tls));
     if (adminIdentity !== undefined) opener.certificates.add("admin", adminIdentity);
@@ -193,8 +194,11 @@ function openCheckpoints(
 async function takeUp(store: CheckpointStore, endpoint: Endpoint, log: Log): Promise<void> {
   const book = await store.load();
   if (book.ok) {
-    const restored = endpoint.restoreBook(book.value);
-    if (book.value.size > 0) log.info("calls.restored", { ...restored });
+    const beganMs = performance.now();
+    endpoint.openBook(book.value, (restored) => {
+      if (book.value.size > 0)
+        log.info("calls.restored", { ...restored, tookMs: Math.round(performance.now() - beganMs) });
+    });
     return;
   }
   log.error("calls.not-restored", { ...book.failure });

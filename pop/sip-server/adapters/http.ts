@@ -195,6 +195,7 @@ function metricsOf(endpoint: Observable): Registry {
     "clientCalls",
     "proxiedRequests",
     "applications",
+    "unrestoredCalls",
     "namesRemembered",
     "nameQuestions",
     "targetsInQuarantine",

@@ -8,6 +8,7 @@ import { RESUME_TAG } from "../core/drachtio/resume.ts";
 import { type Applications, FailedAttempts, isSameSecret } from "./applications/applications.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
 import type { RequestRouting } from "./applications/request-routing.ts";
+import type { UnrestoredCalls } from "./checkpoints/unrestored-calls.ts";
 import type { UserAgentClient } from "./client/user-agent-client.ts";
 import type { DialogStore } from "./dialogs/dialog-store.ts";
 import type { Orphans } from "./dialogs/orphans.ts";
@@ -37,6 +38,7 @@ export interface ApplicationSideParts {
   readonly proxy: ProxyLayer;
   readonly routing: RequestRouting;
   readonly sources: Sources;
+  readonly unrestored: UnrestoredCalls;
   onSourcesTold(all: readonly string[]): void;
   onBug(input: "frame", error: unknown): void;
 }
@@ -145,18 +147,30 @@ export class ApplicationSide implements ApplicationHost {
         this.#resumption.onCommand(link, id, command);
         break;
       case "proxy":
+        this.#restoreFor("", command.transactionId);
         this.#startProxy(link, id, command);
         break;
       case "sources":
         this.#tellSources(link, id, command.id, command.allow);
         break;
       case "send-request":
+        this.#restoreFor(command.dialogId, command.transactionId);
         this.#parts.client.request(this.#parts.owners.of(link), command);
         break;
       case "send-response":
+        this.#restoreFor("", command.transactionId);
         this.#parts.server.answers.respond(this.#parts.owners.of(link), command);
         break;
     }
+  }
+
+  /** The application's name for a request does not tell its call: then it may be any. */
+  #restoreFor(dialogId: string, transactionId: string): void {
+    const { unrestored } = this.#parts;
+    if (unrestored.size === 0) return;
+    const callIdEnds = dialogId.lastIndexOf(";from-tag=");
+    if (callIdEnds !== -1) unrestored.need(dialogId.slice(0, callIdEnds));
+    else if (dialogId !== "" || transactionId !== "") unrestored.needLive();
   }
 
   onClose(connection: ApplicationLink): void {

@@ -12,6 +12,7 @@ import type { NameService } from "../boundary/name-service.ts";
 import type { BanAdmin, Observable } from "../boundary/observable.ts";
 import type { RequestHandlers } from "../boundary/request-handlers.ts";
 import type { SipReceiver, SipTransport } from "../boundary/sip-transport.ts";
+import { replacesOf } from "../core/dialog/replaces.ts";
 import type { RequestHandler } from "../core/drachtio/request-handler.ts";
 import { defaultPort, type Flow, isNamed, isWebSocket, type ListenPoint } from "../core/flow.ts";
 import { type GuardLimits, POINTS } from "../core/guard/limits.ts";
@@ -33,9 +34,10 @@ import { timingFrom } from "../core/transaction/timing.ts";
 import { responseFlow } from "../core/user-agent/response-flow.ts";
 import { ApplicationSide } from "./application-side.ts";
 import { Applications } from "./applications/applications.ts";
-import { Owners } from "./applications/owners.ts";
+import { type Owner, Owners } from "./applications/owners.ts";
 import { RequestRouting } from "./applications/request-routing.ts";
 import { Checkpoints, SOURCES_FIELD } from "./checkpoints/checkpoints.ts";
+import { UnrestoredCalls } from "./checkpoints/unrestored-calls.ts";
 import { UserAgentClient } from "./client/user-agent-client.ts";
 import { DialogStore } from "./dialogs/dialog-store.ts";
 import { DialogUsages } from "./dialogs/dialog-usages.ts";
@@ -86,10 +88,10 @@ export interface EndpointSettings {
 }
 
 export interface BookRestored {
-  readonly calls: number;
-  readonly dialogs: number;
-  readonly transactions: number;
-  readonly unusable: number;
+  calls: number;
+  dialogs: number;
+  transactions: number;
+  unusable: number;
 }
 
 export interface GuardSettings {
@@ -138,6 +140,11 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   readonly #overload: Overload;
   readonly #sources: Sources;
   readonly #checkpoints: Checkpoints | undefined;
+  readonly #unrestored: UnrestoredCalls;
+  /** What has been taken up of the book so far. */
+  readonly #bookRestored: BookRestored = { calls: 0, dialogs: 0, transactions: 0, unusable: 0 };
+  readonly #ownersReturning = new Set<Owner>();
+  #onBookRestored: ((restored: BookRestored) => void) | undefined;
   readonly #ownership: Ownership;
   #lastMessage: SipMessage | undefined;
   #lastText = "";
@@ -189,6 +196,10 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       failed: (error) => this.#onBug("name", error),
     });
     const responseRoutes = new ResponseRoutes(shell, nextHops);
+    this.#unrestored = new UnrestoredCalls(this.wheel, clock, {
+      restore: (callId, text) => this.#restoreCall(callId, text),
+      restored: () => this.#restoredSome(),
+    });
     this.#nextHops = nextHops;
     this.#transactions = new TransactionLayer({
       timing: shell.timing,
@@ -243,6 +254,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       proxy: this.#proxy,
       routing: this.#routing,
       sources: this.#sources,
+      unrestored: this.#unrestored,
       onSourcesTold: (all) => {
         this.#guard?.reclassify();
         this.#checkpoints?.sourcesTold(all);
@@ -253,7 +265,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     if (parts.checkpoints === undefined) return;
     const checkpoints = new Checkpoints(parts.checkpoints, {
       holds: (callId) => this.knows(callId),
-      textOf: (callId) => writtenFor(takeRecord(this.#state, callId), parts.settings.writeVersion ?? RECORD_VERSION),
+      textOf: (callId) => writtenFor(this.exportState(callId), parts.settings.writeVersion ?? RECORD_VERSION),
     });
     this.#checkpoints = checkpoints;
     this.#dialogs.onLastEnded = (callId) => checkpoints.ended(callId);
@@ -262,6 +274,8 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   /** What another process needs to go on with these calls: JSON. @param callId one of them; default: all */
   exportState(callId?: string): EndpointRecord {
+    if (callId === undefined) this.#unrestored.needAll();
+    else this.#unrestored.need(callId);
     return takeRecord(this.#state, callId);
   }
 
@@ -285,27 +299,61 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
    * What cannot be read is logged, counted, and left out.
    */
   restoreBook(book: ReadonlyMap<string, string>): BookRestored {
-    const counts = { calls: 0, dialogs: 0, transactions: 0, unusable: 0 };
-    for (const [callId, text] of book) {
-      if (callId === SOURCES_FIELD) {
-        this.#restoreSources(text);
-        continue;
-      }
-      const restored = this.#restoreCall(text);
-      if (restored.ok) {
-        counts.calls++;
-        counts.dialogs += restored.value.dialogs;
-        counts.transactions += restored.value.transactions;
-        this.#checkpoints?.restored(callId);
-      } else {
-        counts.unusable++;
-        this.counters.add("records_unusable");
-        this.#parts.log.error("record.unusable", { callId, reason: restored.failure.reason });
-      }
-      // Also of those that have ended by now, or cannot be read: the book is what lives here.
-      this.#checkpoints?.ended(callId);
+    this.openBook(book, () => {});
+    this.#unrestored.needAll();
+    return this.#bookRestored;
+  }
+
+  /** The same a little at a time, and each call at once when something names it. @param then when all have been taken up */
+  openBook(book: ReadonlyMap<string, string>, then: (restored: BookRestored) => void): void {
+    this.#onBookRestored = then;
+    for (const [callId, text] of book)
+      if (callId === SOURCES_FIELD) this.#restoreSources(text);
+      else this.#unrestored.put(callId, text);
+    this.#reserve();
+    if (this.#unrestored.size === 0) this.#restoredSome();
+    else this.#unrestored.begin();
+  }
+
+  /** The application of this service is coming: new calls wait for it for a while. @param key as it names its process */
+  expectApplication(key: string): void {
+    this.#owners.restored({ name: `${key}#expected`, key });
+  }
+
+  #restoreCall(callId: string, text: string): void {
+    const counts = this.#bookRestored;
+    const restored = this.#restoreText(text);
+    if (restored.ok) {
+      const { dialogs, transactions, owners } = restored.value;
+      counts.calls++;
+      counts.dialogs += dialogs;
+      counts.transactions += transactions;
+      for (const owner of owners) this.#ownersReturning.add(owner);
+      if (dialogs > 0) this.#checkpoints?.restored(callId);
+    } else {
+      counts.unusable++;
+      this.counters.add("records_unusable");
+      this.#parts.log.error("record.unusable", { callId, reason: restored.failure.reason });
     }
-    return counts;
+    // Also of those that have ended by now, or cannot be read: the book is what lives here.
+    this.#checkpoints?.ended(callId);
+  }
+
+  #restoredSome(): void {
+    this.#reserve();
+    const owners = [...this.#ownersReturning];
+    this.#ownersReturning.clear();
+    for (const owner of owners) if (!owner.open) this.#side.ownerAway(owner);
+    if (this.#unrestored.size > 0) return;
+    const told = this.#onBookRestored;
+    this.#onBookRestored = undefined;
+    told?.(this.#bookRestored);
+  }
+
+  /** Those that wait to be taken up count as what they will be. */
+  #reserve(): void {
+    this.#dialogs.reserved = this.#unrestored.liveSize;
+    this.#transactions.reserved = this.#unrestored.size;
   }
 
   /** Until an application says it anew: else peers would be dropped unread for as long as none is connected. */
@@ -318,14 +366,14 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     this.#checkpoints?.sourcesTold(all);
   }
 
-  #restoreCall(text: string) {
+  #restoreText(text: string) {
     let record: unknown;
     try {
       record = JSON.parse(text);
     } catch {
       return fail({ code: "record.unusable", reason: "no JSON" } as const);
     }
-    return this.restoreState(record, { cseqReserve: CSEQ_RESERVE });
+    return restoreRecord(this.#state, record, { cseqReserve: CSEQ_RESERVE });
   }
 
   /** A listen point that is about to be opened: records may name it. */
@@ -354,6 +402,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
       proxiedRequests: this.#proxy.count,
       applications: this.#applications.connected,
       tracedCalls: this.trace.size,
+      unrestoredCalls: this.#unrestored.size,
       ...this.#nextHops.facts,
     };
   }
@@ -475,6 +524,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   #onRequest(arrived: SipRequest, from: Flow, point: ListenPoint): void {
     const request = stamped(arrived, from);
+    if (this.#unrestored.size > 0) this.#restoreFor(request);
     this.messages.add(request, "in", from.transport);
     const known = this.#transactions.find(request);
     const again = known !== undefined && request.method !== "ACK";
@@ -484,6 +534,12 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
     else if (isNew(request) && !this.#overload.admits(this.#parts.clock.nowMs())) this.#shed(request, from);
     else if (!this.#proxy.passes(request, from, point)) this.#server.onRequest(request, from, point);
     if (!again) this.#checkpoints?.touched(request.callId);
+  }
+
+  #restoreFor(request: SipRequest): void {
+    this.#unrestored.need(request.callId);
+    const replaces = replacesOf(request);
+    if (replaces.ok && replaces.value !== undefined) this.#unrestored.need(replaces.value.callId);
   }
 
   /** Overload: RFC 3261 §21.5.4, RFC 5390. Stateless: what is refused must cost next to nothing; a copy gets a copy of the answer. */
@@ -521,6 +577,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
   }
 
   #onResponse(response: SipResponse, from: Flow): void {
+    this.#unrestored.need(response.callId);
     this.messages.add(response, "in", from.transport);
     this.#note(response, "in", from, response.sizeBytes, false);
     // §18.1.2, §8.1.3.3: a Via that is not ours, or not alone, belongs to somebody else; below one of a proxied request
@@ -596,7 +653,7 @@ export class Endpoint implements SipReceiver, ApplicationHost, Observable {
 
   /** Whether anything of this call lives here. */
   knows(callId: string): boolean {
-    return this.#dialogs.hasOf(callId) || this.#transactions.hasOf(callId);
+    return this.#dialogs.hasOf(callId) || this.#transactions.hasOf(callId) || this.#unrestored.has(callId);
   }
 
   async stop(): Promise<void> {

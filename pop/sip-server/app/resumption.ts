@@ -6,6 +6,7 @@ import type { Command } from "../core/drachtio/command.ts";
 import * as report from "../core/drachtio/report.ts";
 import { CLAIMS_MAX, STANDINGS_PER_FRAME, type Standing, showStanding } from "../core/drachtio/resume.ts";
 import type { Owner, Owners } from "./applications/owners.ts";
+import type { UnrestoredCalls } from "./checkpoints/unrestored-calls.ts";
 import type { ClientCall } from "./client/client-call.ts";
 import type { UserAgentClient } from "./client/user-agent-client.ts";
 import type { DialogEntry, DialogStore, UnacknowledgedAnswer } from "./dialogs/dialog-store.ts";
@@ -28,6 +29,7 @@ export interface ResumptionParts {
   readonly dialogs: DialogStore;
   readonly client: UserAgentClient;
   readonly server: UserAgentServer;
+  readonly unrestored: UnrestoredCalls;
 }
 
 /** What there is of an owner's calls, sorted by whether it remembers them. */
@@ -83,7 +85,8 @@ export class Resumption {
   }
 
   #resume(link: ApplicationLink, commandId: string, claims: ReadonlySet<string>): void {
-    const { shell, owners, orphans, server } = this.#parts;
+    const { shell, owners, orphans, server, unrestored } = this.#parts;
+    unrestored.needLive(); // what nobody claims is ended: all must be there
     const owner = owners.of(link);
     const found = this.#inventory(owner, claims);
     const { standings, unclaimedDialogs, unclaimedCalls, owed, answers } = found;

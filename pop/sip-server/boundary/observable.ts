@@ -54,6 +54,7 @@ export type Fact =
   | "proxiedRequests"
   | "applications"
   | "tracedCalls"
+  | "unrestoredCalls"
   | "namesRemembered"
   | "nameQuestions"
   | "targetsInQuarantine";

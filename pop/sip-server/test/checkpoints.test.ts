@@ -5,8 +5,9 @@ import { test } from "node:test";
 import { LeasedOwnership } from "../../../kernel/ownership.ts";
 import { SimWorld } from "../../../kernel/sim/world.ts";
 import { memoryBook } from "../../checkpoint/adapters/memory/checkpoint-store.ts";
+import { RESUME_TAG } from "../core/drachtio/resume.ts";
 import { CSEQ_RESERVE } from "../core/record/record.ts";
-import { SimulatedHost } from "./simulated.ts";
+import { SimulatedApplication, SimulatedHost } from "./simulated.ts";
 
 const CARRIER = "10.0.0.1";
 const POP = "10.0.0.2";
@@ -235,4 +236,49 @@ test("a server whose lease has run out neither reads nor sends, whatever its tim
   lease.extend(world.nowMs() + 10_000);
   world.runFor(5_000);
   assert.ok(at.sent().length > before, "held again");
+});
+
+test("a call is taken up before its turn when something names it, and the others soon after; until then they count", async () => {
+  const at = stage();
+  const { world, dialogId } = answered(at);
+  world.runFor(1_000);
+  const first = dialogId();
+  at.carrier.application.request("INVITE", "", `sip:pop@${POP}`);
+  world.runFor(1_000);
+  const sizeOf = () => at.pop.endpoint.facts;
+  const finished = "finished-call";
+  const text = at.pop.store?.written.get(first.split(";")[0] ?? "") ?? "";
+  const { takenUnixMs } = JSON.parse(text) as { takenUnixMs: number };
+  const empty = { version: 2, takenUnixMs, dialogs: [], transactions: [], pending: [] };
+  at.pop.die();
+  at.carrier.application.request("INFO", first);
+  world.runFor(19); // it is about to arrive
+  at.pop.store?.written.set(finished, JSON.stringify(empty));
+  await at.pop.rise(true);
+  assert.deepEqual([sizeOf().dialogs, sizeOf().unrestoredCalls], [0, 3]);
+  assert.ok(at.pop.endpoint.knows(finished));
+  world.runFor(1);
+  assert.equal(at.pop.application.heard.at(-1)?.what, "INFO");
+  assert.deepEqual([sizeOf().dialogs, sizeOf().unrestoredCalls], [1, 2]);
+  world.runFor(100);
+  assert.deepEqual([sizeOf().dialogs, sizeOf().unrestoredCalls], [2, 0]);
+  assert.ok(!at.pop.endpoint.knows(finished) && at.pop.store?.written.has(finished) === false);
+});
+
+test("whoever comes back before all calls have been taken up ends none that it remembers, and each that it does not", async () => {
+  const at = stage();
+  const { world, dialogId } = answered(at);
+  world.runFor(1_000);
+  const kept = dialogId();
+  at.carrier.application.request("INVITE", "", `sip:pop@${POP}`);
+  world.runFor(1_000);
+  at.pop.die();
+  at.pop.application = new SimulatedApplication(at.pop.endpoint, `instance:pop,${RESUME_TAG}`);
+  await at.pop.rise(true);
+  assert.equal(at.pop.endpoint.facts.unrestoredCalls, 2);
+  at.pop.application.say(`resume|last\r\n${kept.split(";")[0]}`);
+  assert.equal(at.pop.endpoint.facts.unrestoredCalls, 0);
+  world.runFor(1_000);
+  assert.equal(at.carrier.application.count("BYE"), 1);
+  assert.equal(at.pop.endpoint.facts.dialogs, 1);
 });

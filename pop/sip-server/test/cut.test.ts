@@ -260,7 +260,7 @@ async function cutAt(scenario: Scenario, atMs: number, landed: boolean): Promise
   const wished = wishes.length;
   world.runFor(GONE_MS);
   const roseAtMs = world.nowMs();
-  await pop.rise();
+  await pop.rise(true);
   world.runFor(10);
   checkQuiet(sentBy(stage, POP), atMs, roseAtMs);
   for (const wish of wishes.slice(0, Math.max(wished, wishes.length))) wish();

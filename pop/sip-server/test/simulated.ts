@@ -145,14 +145,16 @@ export class SimulatedHost {
     this.application.isCutOff = true;
   }
 
-  /** Another owner goes on with what was written. */
-  async rise(): Promise<BookRestored> {
+  /** Another owner goes on with what was written. @param lazily a call at a time, as a server does whose sockets are open */
+  async rise(lazily = false): Promise<BookRestored> {
     this.#isAlive = true;
     this.#epoch++;
     this.endpoint = this.#build();
     const book = await this.store?.load();
     if (book === undefined || !book.ok) throw new Error("no book");
-    const restored = this.endpoint.restoreBook(book.value);
+    let restored: BookRestored = { calls: 0, dialogs: 0, transactions: 0, unusable: 0 };
+    if (lazily) this.endpoint.openBook(book.value, () => {});
+    else restored = this.endpoint.restoreBook(book.value);
     this.application.move(this.endpoint);
     return restored;
   }

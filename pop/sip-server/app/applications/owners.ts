@@ -223,6 +223,7 @@ export class Owners {
   restored(record: OwnerRecord): Owner {
     const known = this.#away.get(record.name);
     if (known !== undefined) return known;
+    if (isNamed(record.key)) for (const owner of this.#away.values()) if (owner.key === record.key) return owner;
     for (const [owner] of this.#byLink.values())
       if (owner !== undefined && (owner.id === record.name || (isNamed(record.key) && owner.key === record.key)))
         return owner;

@@ -73,7 +73,6 @@ export class Checkpoints {
 
   /** Taken up from a record: no request leaves in its dialogs before the numbers it may use are written. */
   restored(callId: string): void {
-    this.touched(callId);
     this.#requests.set(callId, REQUESTS_MAX);
   }
 

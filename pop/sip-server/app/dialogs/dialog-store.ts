@@ -97,6 +97,8 @@ export class DialogStore {
   readonly #ended: string[] = [];
   #endedAt = 0;
   readonly dialogsMax: number;
+  /** Of calls that have yet to be taken up. */
+  reserved = 0;
   /** A dialog with a timer has ended. */
   onTimedDialogEnded: (entry: DialogEntry) => void = () => {};
   /** The last dialog of this Call-ID has ended. */
@@ -113,7 +115,7 @@ export class DialogStore {
   }
 
   get full(): boolean {
-    return this.#byKey.size >= this.dialogsMax;
+    return this.#byKey.size + this.reserved >= this.dialogsMax;
   }
 
   add(dialog: Dialog, owner: Owner): DialogEntry {

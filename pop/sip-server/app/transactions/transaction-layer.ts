@@ -24,6 +24,8 @@ const REQUEST_BYTES_MEAN_MAX = 4_096;
 
 export class TransactionLayer {
   readonly shell: TransactionShell;
+  /** Of calls that have yet to be taken up. */
+  reserved = 0;
   /** The last transaction of this Call-ID has ended. */
   onLastEnded: (callId: string) => void = () => {};
   readonly #clients = new Map<string, ClientDriver<Named>>();
@@ -60,7 +62,9 @@ export class TransactionLayer {
   /** Also when they are few and large: while one lives, its request does. */
   get full(): boolean {
     const { transactionsMax } = this.shell;
-    return this.size >= transactionsMax || this.#requestBytes >= transactionsMax * REQUEST_BYTES_MEAN_MAX;
+    return (
+      this.size + this.reserved >= transactionsMax || this.#requestBytes >= transactionsMax * REQUEST_BYTES_MEAN_MAX
+    );
   }
 
   startClient(request: SipRequest, flow: Flow, user: ClientUser): ClientTransaction {

@@ -235,9 +235,17 @@ export function responseFrom(text: string): SipResponse {
   return message;
 }
 
+/** A record names a message several times, and is looked at before it is taken up. */
+const RECENT_MAX = 32;
+const recent = new Map<string, SipMessage>();
+
 function messageFrom(text: string): SipMessage {
+  const known = recent.get(text);
+  if (known !== undefined) return known;
   const parsed = parseMessage(text, LIMITS);
   if (!parsed.ok) throw new RecordFault(`a message that is none: ${parsed.failure.fault}`);
+  if (recent.size >= RECENT_MAX) recent.clear();
+  recent.set(text, parsed.value);
   return parsed.value;
 }
 
