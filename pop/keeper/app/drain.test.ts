@@ -23,6 +23,8 @@ const shown = (
 /** A keeper that shows what it is told to, and pops that may be away. */
 function stage({ drained = false, diskFull = false } = {}) {
   let processes: readonly ShownProcess[] = [];
+  let twin = "heard";
+  let reason: string | undefined;
   let changed: (() => void) | undefined;
   const told: string[] = [];
   const away = new Set<PopHostId>();
@@ -30,7 +32,7 @@ function stage({ drained = false, diskFull = false } = {}) {
   const kept: boolean[] = [];
   const drain = new Drain({
     keeper: {
-      status: () => ({ processes }) as unknown as KeeperStatus,
+      status: () => ({ processes, twin: { state: twin }, services: [{ reason }] }) as unknown as KeeperStatus,
       onChange: (listener) => {
         changed = listener;
         return () => {
@@ -59,6 +61,12 @@ function stage({ drained = false, diskFull = false } = {}) {
     away,
     lines,
     kept,
+    twinIs: async (state: string, servedBecause: string | undefined) => {
+      twin = state;
+      reason = servedBecause;
+      changed?.();
+      await settled();
+    },
     listens: () => changed !== undefined,
     show: async (next: readonly ShownProcess[]) => {
       processes = next;
@@ -141,4 +149,25 @@ test("who shows it hears of each change; closed, it hears nothing more", async (
   assert.equal(changes, 1);
   at.drain.close();
   assert.equal(at.listens(), false);
+});
+
+for (const state of ["died", "silent", "unknown"])
+  test(`a drained host whose twin is ${state} takes calls again once it has taken a service over: nobody else would`, async () => {
+    const at = stage();
+    await at.show([shown(A, "pop", 1)]);
+    await at.drain.set(true);
+    await at.twinIs(state, "own-record");
+    assert.deepEqual(at.told, [`${A} on`], "the twin may be back");
+    await at.twinIs(state, "twin-silent");
+    assert.deepEqual(at.told, [`${A} on`, `${A} off`]);
+    assert.deepEqual([at.drain.on, at.kept], [false, [true, false]]);
+  });
+
+test("a drained host whose twin is heard, or was stopped on purpose, stays drained", async () => {
+  const at = stage();
+  await at.show([shown(A, "pop", 1)]);
+  await at.drain.set(true);
+  await at.twinIs("heard", "twin-refused");
+  await at.twinIs("left", "twin-refused");
+  assert.deepEqual(at.told, [`${A} on`]);
 });

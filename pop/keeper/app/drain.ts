@@ -1,10 +1,12 @@
 // A host that is drained takes no new calls, at none of the services it serves, also when a process of it, or the keeper itself,
-// is restarted meanwhile. What its twin takes over from it is drained no longer.
+// is restarted meanwhile. What its twin takes over from it is drained no longer. A host that has had to take a service over,
+// for its twin is gone, is the last one that could take any call: its drain is called off.
 
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import type { CallIntake, IntakeFailure } from "../boundary/call-intake.ts";
 import type { Keeper } from "./keeper.ts";
+import type { KeeperStatus } from "./keeper-status.ts";
 
 export interface DrainParts {
   readonly keeper: Pick<Keeper, "status" | "onChange">;
@@ -15,6 +17,12 @@ export interface DrainParts {
   /** For the next keeper. @throws when the disk does not take it */
   persist(on: boolean): void;
 }
+
+/** Its twin is gone, and not on purpose. One that is only silent for a moment has lost nothing yet. */
+const isLast = ({ twin, services }: KeeperStatus): boolean =>
+  twin.state !== "heard" &&
+  twin.state !== "left" &&
+  services.some(({ reason }) => reason === "twin-died" || reason === "twin-silent" || reason === "twin-refused");
 
 export class Drain {
   readonly #keeper: DrainParts["keeper"];
@@ -39,7 +47,10 @@ export class Drain {
     this.#wasOn = drained;
     if (drained) log.info("keeper.draining", { on: true });
     this.#forget = keeper.onChange(() => {
-      if (this.#wasOn) void this.#tell();
+      if (this.#on && isLast(keeper.status())) {
+        log.warn("keeper.drain-called-off");
+        void this.set(false);
+      } else if (this.#wasOn) void this.#tell();
     });
   }
 
