@@ -48,6 +48,7 @@ serving  + granted 8      -> serving  : extend-lease to +1890
 serving  + written        -> serving  : extend-lease to +1880
 serving  + conflict       -> ending   : kill-serving, persist
 serving  + seen: b has it -> ending   : kill-serving, persist
+serving  + fence: behind  -> ending   : kill-serving, persist
 serving  + superseded     -> ending   : kill-serving, persist
 serving  + process died   -> serving  : start-process
 serving  + hand over      -> emptying : empty-serving

@@ -16,6 +16,7 @@ import { forgivePause, keepRunning, pong, processDied, processServing } from "./
 import {
   addressTaken,
   endLapsed,
+  fenceLater,
   giveHindrance,
   handOver,
   hasLease,
@@ -147,7 +148,7 @@ function hear(work: Work, event: KeeperEvent): void {
       return storeFenced(work, event);
     case "state-store":
       work.stateStore = event.answers ? "answering" : "away";
-      return;
+      return event.answers ? fenceLater(work) : undefined;
     case "address-taken":
       return addressTaken(work, event);
     case "hand-over":

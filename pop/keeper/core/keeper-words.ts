@@ -434,6 +434,8 @@ export interface Held {
   readonly reason: ClaimReason;
   readonly beganAtMs: InstantMs;
   readonly address: AddressState;
+  /** Redis was away as it began: it has not been fenced, and the relay keeps its calls nowhere. */
+  readonly isStateless?: boolean;
 }
 
 export type AddressState =

@@ -242,6 +242,19 @@ export function storeFenced(work: Work, event: Extract<KeeperEvent, { kind: "sto
   if (role === undefined) return;
   const { tenure } = work.of(role);
   if (tenure.name === "opening" && tenure.held.epoch === event.epoch) begin(work, role, event.outcome);
+  if (tenure.name !== "serving" || tenure.held.epoch !== event.epoch) return;
+  const { outcome } = event;
+  if (outcome.ok) setHeld(work, role, { isStateless: false });
+  else if (outcome.failure.code === "store.superseded") supersededBy(work, role, outcome.failure.by);
+}
+
+/** Redis answers again: a service that began without it is fenced now, and a relay that is restarted keeps its calls again. */
+export function fenceLater(work: Work): void {
+  for (const role of work.roles()) {
+    const { tenure, service } = work.of(role);
+    if (tenure.name === "serving" && tenure.held.isStateless)
+      work.do({ kind: "fence-store", service, epoch: tenure.held.epoch });
+  }
 }
 
 function begin(work: Work, role: Role, fenced: Outcome<void, FenceFailure>): void {
@@ -257,7 +270,11 @@ function begin(work: Work, role: Role, fenced: Outcome<void, FenceFailure>): voi
   if (!fenced.ok) work.note("error", "service.stateless", { service, epoch: held.epoch });
   const untilMs = held.leaseUntilMs;
   work.change(role, {
-    tenure: { name: "serving", held: { ...held, toldUntilMs: untilMs }, running: runningFrom(work) },
+    tenure: {
+      name: "serving",
+      held: { ...held, toldUntilMs: untilMs, isStateless: !fenced.ok },
+      running: runningFrom(work),
+    },
   });
   work.do({
     kind: "start-serving",

@@ -342,6 +342,39 @@ test("processes that die together are all restarted at once, each from its spare
   assert.deepEqual(started, ["rtpengine at 20", "pop at 20", "pop at 140"]);
 });
 
+test("a service that began without Redis is fenced once it answers; not again, and not one that was", () => {
+  const settings: KeeperSettings = { host: A, twin: undefined, processes: ["pop"], timing: KEEPER_TIMING };
+  for (const answers of [false, true]) {
+    let state = initialKeeper(settings, { atMs: 0, boot: "a/1", memory: { epochs: {} } });
+    const fences: number[] = [];
+    const step = (input: KeeperInput) => {
+      const next = stepKeeper(settings, state, input);
+      state = next.state;
+      for (const effect of next.effects) if (effect.kind === "fence-store") fences.push(input.atMs);
+      return next.effects;
+    };
+    const away = { ok: false, failure: { code: "store.away", forMs: 1 } } as const;
+    const [read] = step({ kind: "woke", atMs: 1 }).flatMap((one) => (one.kind === "read-owner" ? [one.id] : []));
+    const noEtcd = { ok: false, failure: { code: "owner.store-away", detail: "" } } as const;
+    step({ kind: "owner-read", atMs: 2, service: A, id: read ?? 0, outcome: noEtcd });
+    const epoch = state.home.tenure.name === "opening" ? state.home.tenure.held.epoch : 0;
+    const fenced = (atMs: number, isAway: boolean) =>
+      step({
+        kind: "store-fenced",
+        atMs,
+        service: A,
+        epoch,
+        outcome: isAway ? away : { ok: true, value: undefined },
+      });
+    fenced(3, !answers);
+    step({ kind: "state-store", atMs: 10, answers: true });
+    if (!answers) fenced(11, false);
+    step({ kind: "state-store", atMs: 20, answers: false });
+    step({ kind: "state-store", atMs: 30, answers: true });
+    assert.deepEqual(fences, answers ? [2] : [2, 10]);
+  }
+});
+
 describe("on purpose", () => {
   test("drain: the service goes to the twin in order, without a lapse, and stays there", () => {
     const pair = pairAtWork();
