@@ -138,9 +138,9 @@ export async function startSipServer(
     if (store !== undefined) {
       for (const listen of config.listen) endpoint.announce(pointOf(listen));
       await takeUp(store, endpoint, log);
+      if (config.checkpoints !== undefined) endpoint.expectApplication(`instance:${config.checkpoints.service}`);
     }
     for (const listen of config.listen) endpoint.addTransport(await opener.open(listen));
-    if (config.checkpoints !== undefined) endpoint.expectApplication(`instance:${config.checkpoints.service}`);
     alarm.open();
     const adminIdentity = admin.tls && (await adminIdentityOf(admin.tls));
     if (adminIdentity !== undefined) opener.certificates.add("admin", adminIdentity);

@@ -410,7 +410,7 @@ describe("rtpengine restarted", { skip }, () => {
 
 describe("rtpengine away", { skip }, () => {
   test("every command fails within the time limit, and the relay serves again when it is back", async () => {
-    const limits = { resendAfterMs: 50, timeoutMs: 200, waitingMax: 10 };
+    const limits = { resendAfterMs: 50, timeoutMs: 200, busyTimeoutMs: 400, waitingMax: 10 };
     const own = await startOwnRtpengine(`127.77.${process.pid % 250}.2`, { limits });
     try {
       const call = asId<"call">("away");
@@ -418,7 +418,7 @@ describe("rtpengine away", { skip }, () => {
       while ((await own.relay.health()).ok); // its threads stop one after the other
       const startMs = performance.now();
       const anchored = await own.relay.anchor(call, CALLER_SDP, { host: "127.0.0.1", port: 20_000 });
-      assert.deepEqual(anchored, { ok: false, failure: { code: "media.relay-away", command: "offer", waitedMs: 200 } });
+      assert.deepEqual(anchored, { ok: false, failure: { code: "media.relay-away", command: "offer", waitedMs: 400 } });
       assert.ok(performance.now() - startMs < 1_000);
       own.process.kill("SIGCONT");
       while (!(await own.relay.health()).ok);

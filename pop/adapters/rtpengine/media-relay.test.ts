@@ -10,7 +10,7 @@ import { PCMU, writeAudio } from "../../core/media/sdp.ts";
 import { RtpengineMediaRelay } from "./media-relay.ts";
 
 const HOST = "127.0.0.1";
-const LIMITS = { resendAfterMs: 20, timeoutMs: 100, waitingMax: 100 };
+const LIMITS = { resendAfterMs: 20, timeoutMs: 100, busyTimeoutMs: 400, waitingMax: 100 };
 const CALL = asId<"call">("call");
 const LEG = asId<"leg">("a");
 const CALLER_OFFER = writeAudio({ address: { host: HOST, port: 4_000 }, codecs: [PCMU] });

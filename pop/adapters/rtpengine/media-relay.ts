@@ -173,7 +173,9 @@ export class RtpengineMediaRelay implements MediaRelay {
       const caller = readUsable(callerOffer);
       if (!caller.ok) return caller;
       const before = this.#calls.get(call);
-      const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"]);
+      // A new call has time: its caller hears nothing yet.
+      const isNew = before === undefined;
+      const offered = await this.#offer(call, CALLER, WORKER, caller.value, ["PCMU"], WORKER_OR_LEG, isNew);
       if (!offered.ok) return offered;
       const workerAudio = workerSays(worker, offered.value.audio.dtmfPayloadType);
       const answered = await this.#answer(call, CALLER, WORKER, workerAudio, answerDirection(caller.value.direction));
@@ -607,6 +609,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     audio: AudioDescription,
     transcode: readonly string[],
     spoken: Spoken = WORKER_OR_LEG,
+    patient = false,
   ): Promise<Outcome<RelaySaid, MediaFailure>> {
     const codec = { transcode };
     // Left alone, rtpengine offers on in the family it was offered.
@@ -620,7 +623,7 @@ export class RtpengineMediaRelay implements MediaRelay {
       "transport-protocol": spoken.transport,
       ...translated,
     };
-    const reply = await this.#request("offer", call, asked);
+    const reply = await this.#request("offer", call, asked, patient);
     return reply.ok ? readSaid("offer", reply.value) : reply;
   }
 
@@ -640,8 +643,9 @@ export class RtpengineMediaRelay implements MediaRelay {
     command: string,
     call: CallId,
     rest: Readonly<Record<string, NgValue>>,
+    patient = false,
   ): Promise<Outcome<NgReply, MediaFailure>> {
-    return this.#ng.request({ command, "call-id": call, ...rest });
+    return this.#ng.request({ command, "call-id": call, ...rest }, patient);
   }
 
   #toCaller(call: CallId, relayed: RelayedCall, sdp: Sdp, offer: Sdp): Sdp {

@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { NgClient } from "./ng-client.ts";
 
-const LIMITS = { resendAfterMs: 30, timeoutMs: 120, waitingMax: 2 };
+const LIMITS = { resendAfterMs: 30, timeoutMs: 120, busyTimeoutMs: 480, waitingMax: 2 };
 
 describe("the NG client", () => {
   let relay: Socket;
@@ -80,6 +80,33 @@ describe("the NG client", () => {
     await back;
     assert.ok(heard.length > asked);
     assert.ok((await client.request({ command: "offer" })).ok);
+  });
+
+  test("a relay that answers others is busy: what it has been asked may take longer, but not for ever", async () => {
+    respond = (at, cookie) => {
+      const { text } = heard[at - 1] ?? { text: "" };
+      return text.includes("ping") ? [`${cookie} {"result":"pong"}`] : [];
+    };
+    const offer = client.request({ command: "offer" });
+    let isOver = false;
+    void offer.then(() => (isOver = true));
+    let pings = 0;
+    while (!isOver) {
+      assert.ok((await client.request({ command: "ping" })).ok);
+      pings++;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const outcome = await offer;
+    assert.ok(!outcome.ok && outcome.failure.code === "media.relay-away");
+    assert.ok(outcome.failure.waitedMs > LIMITS.timeoutMs, `${pings} pings, ${outcome.failure.waitedMs} ms`);
+    assert.ok((await client.request({ command: "ping" })).ok, "it is not away");
+  });
+
+  test("who has time waits longer for a relay that is away, and gets its answer when it is back", async () => {
+    const outcomes = [client.request({ command: "ping" }), client.request({ command: "offer" }, true)] as const;
+    assert.ok(!(await outcomes[0]).ok);
+    respond = (_at, cookie) => [`${cookie} {"result":"ok"}`];
+    assert.ok((await outcomes[1]).ok);
   });
 
   test("no answer fails within the limit; too many without an answer fail at once; closing fails the rest", async () => {

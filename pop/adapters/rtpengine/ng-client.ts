@@ -17,22 +17,26 @@ export type NgReply = Readonly<Record<string, unknown>>;
 export interface NgLimits {
   /** Until the same datagram is sent once more, then after twice that, and so on. */
   readonly resendAfterMs: number;
-  /** In all. */
+  /** In all, of a relay that says nothing to anybody. */
   readonly timeoutMs: number;
+  /** In all, of one that answers others meanwhile: it is busy. */
+  readonly busyTimeoutMs: number;
   /** Requests without an answer yet; more fail at once. */
   readonly waitingMax: number;
 }
 
-export const NG_LIMITS: NgLimits = { resendAfterMs: 100, timeoutMs: 500, waitingMax: 2_000 };
+export const NG_LIMITS: NgLimits = { resendAfterMs: 100, timeoutMs: 500, busyTimeoutMs: 2_000, waitingMax: 2_000 };
 /** A restart in place takes less: nothing need fail for it. */
 const AWAY_PATIENCE_MS = 1_000;
 const PROBE_EVERY_MS = 50;
+/** A timer that is so late tells of our loop, not of the relay. */
+const OWN_PAUSE_MS = 50;
 
 interface Waiting {
   readonly request: NgRequest;
   readonly datagram: string;
   resend: NodeJS.Timeout;
-  readonly expire: NodeJS.Timeout;
+  expire: NodeJS.Timeout;
   readonly settle: (reply: Outcome<NgReply, MediaFailure>) => void;
 }
 
@@ -70,9 +74,13 @@ export class NgClient {
     return new NgClient(socket, relay, limits, crypto.randomUUID().slice(0, 8));
   }
 
-  /** @fails media.relay-away after the time limit, media.relay-refused when the relay says "error" */
-  request(request: NgRequest): Promise<Outcome<NgReply, MediaFailure>> {
-    const { resendAfterMs, timeoutMs, waitingMax } = this.#limits;
+  /**
+   * @param patient as long for one that says nothing to anybody: for what has time, a new call
+   * @fails media.relay-away after the time limit, media.relay-refused when the relay says "error"
+   */
+  request(request: NgRequest, patient = false): Promise<Outcome<NgReply, MediaFailure>> {
+    const { resendAfterMs, busyTimeoutMs, waitingMax } = this.#limits;
+    const timeoutMs = patient ? busyTimeoutMs : this.#limits.timeoutMs;
     const awayMs = this.#away === undefined ? 0 : performance.now() - this.#away.sinceMs;
     if (this.#closed || this.#waiting.size >= waitingMax || awayMs > AWAY_PATIENCE_MS)
       return Promise.resolve(fail({ code: "media.relay-away", command: request.command, waitedMs: 0 }));
@@ -88,12 +96,26 @@ export class NgClient {
         resolve(reply);
       };
       const sentAtMs = performance.now();
-      const away = () => {
-        settle(fail({ code: "media.relay-away", command: request.command, waitedMs: timeoutMs }));
+      // Both need looking at what has come: our own loop may have been late, and its answer waits in the socket.
+      let lookAtMs = sentAtMs + timeoutMs;
+      const late = () => {
+        const nowMs = performance.now();
+        const isPaused = nowMs - lookAtMs > OWN_PAUSE_MS;
+        const isBusy = this.#heardAtMs > sentAtMs && this.#away === undefined;
+        const waitMs = isPaused ? resendAfterMs : isBusy ? Math.min(timeoutMs, sentAtMs + busyTimeoutMs - nowMs) : 0;
+        const waiting = this.#waiting.get(cookie);
+        if (waiting === undefined) return;
+        if (waitMs > 0 && nowMs < sentAtMs + busyTimeoutMs) {
+          lookAtMs = nowMs + waitMs;
+          waiting.expire = setTimeout(late, waitMs);
+          return;
+        }
+        const waitedMs = Math.max(timeoutMs, Math.round(lookAtMs - sentAtMs));
+        settle(fail({ code: "media.relay-away", command: request.command, waitedMs }));
         if (this.#heardAtMs < sentAtMs) this.#isAway();
       };
       const resend = setTimeout(() => this.#resend(cookie, 2 * resendAfterMs), resendAfterMs);
-      const expire = setTimeout(away, timeoutMs);
+      const expire = setTimeout(late, timeoutMs);
       this.#waiting.set(cookie, { request, datagram, resend, expire, settle });
       this.#send(datagram);
     });

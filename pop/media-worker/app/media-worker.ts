@@ -71,6 +71,8 @@ export class MediaWorker {
   readonly #opening = new Map<string, Promise<Outcome<RtpAddress, MediaFailure>>>();
   readonly #endpointsMax: number;
   #nextPort: number;
+  /** Of the endpoints: after a restore they are many in a row. */
+  readonly #ports = new Set<number>();
   #pace: Pace | undefined;
   #timer: NodeJS.Timeout | undefined;
   #orphanTimer: NodeJS.Timeout | undefined;
@@ -252,15 +254,18 @@ export class MediaWorker {
     const nothing = { stream: undefined, playing: undefined, finished: undefined, asked: 0 };
     const endpoint: Endpoint = { call, socket, ...nothing, claimed: true };
     this.#endpoints.set(call, endpoint);
+    this.#ports.add(socket.address.port);
     return endpoint;
   }
 
-  /** The port that was free for longest: late packets of an ended call must not reach a new one. */
+  /** The port that was free for longest: late packets of an ended call must not reach a new one. None of our own. */
   #takePort(): number {
-    const port = this.#nextPort;
     const { portFirst, portLast } = this.#options.rtp;
-    this.#nextPort = port + 2 > portLast ? portFirst + (portFirst % 2) : port + 2;
-    return port;
+    for (let looked = 0; ; looked++) {
+      const port = this.#nextPort;
+      this.#nextPort = port + 2 > portLast ? portFirst + (portFirst % 2) : port + 2;
+      if (!this.#ports.has(port) || looked >= this.#ports.size) return port;
+    }
   }
 
   async #play(
@@ -324,6 +329,7 @@ export class MediaWorker {
     if (endpoint === undefined) return;
     this.#endPlay(endpoint, "stopped");
     this.#endpoints.delete(call);
+    this.#ports.delete(endpoint.socket.address.port);
     this.#received += endpoint.socket.received;
     endpoint.socket.close();
   }
