@@ -25,6 +25,7 @@ import { type CallCount, Calls } from "./app/calls.ts";
 import { PartHealth } from "./app/part-health.ts";
 import { PromptWarming } from "./app/prompt-warming.ts";
 import { tenantPrompts } from "./app/tenant-prompts.ts";
+import { NoCheckpointStore } from "./checkpoint/adapters/none/checkpoint-store.ts";
 import { RedisCheckpointStore } from "./checkpoint/adapters/redis/checkpoint-store.ts";
 import { PopConfig } from "./config/pop-config.ts";
 
@@ -34,7 +35,7 @@ const SOFTWARE_VERSION = "0.1.0";
 const LAST_EVENTS_MS_MAX = 300;
 
 async function start(config: PopConfig, log: Log, ownership: Ownership, beginning: Beginning): Promise<RunningProcess> {
-  const { regionId, popId, hostId, limits, dataDir } = config;
+  const { regionId, popId, hostId, limits, dataDir, redis } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
 
   // What may be in use still, of a process that has just died: before anything else is open.
@@ -48,17 +49,19 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
 
   // Early, for it connects while the others open: what a successor waits for longest is its calls.
   const book = (name: string) =>
+    redis &&
     new RedisCheckpointStore({
       service: config.checkpoints?.service ?? hostId,
       book: name,
       epoch: ownership.epoch,
-      ...config.redis,
+      ...redis,
       log,
       // Another serves: to stop in order would hang up calls that are its own now.
       onSuperseded: ({ by }) => beginning.superseded(by),
     });
-  const store = book("calls");
-  const flows = book("flows");
+  const written = book("calls");
+  const store = written ?? new NoCheckpointStore();
+  const flows = book("flows") ?? new NoCheckpointStore();
 
   const server = new MediaWorkerServer({ socketPath: config.mediaWorker.socket }, log);
   const prompts = new FilePromptStore({ folder: config.prompts.dir, cacheFolder: config.prompts.cacheDir });
@@ -117,6 +120,7 @@ async function start(config: PopConfig, log: Log, ownership: Ownership, beginnin
     spooledEvents: () => events.state().events,
     droppedEvents: () => events.state().dropped,
     parts: () => health.byName(),
+    checkpoints: () => written?.counts,
   });
   guardLibraries(log, metrics);
 

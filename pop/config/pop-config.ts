@@ -25,7 +25,8 @@ export const PopConfig = z.strictObject({
   rtpengine: z.strictObject({ ngHost: host, ngPort: port, dtmfHost: host, dtmfPort: port }),
   mediaWorker: z.strictObject({ socket: z.string().max(100, "a unix socket's path has at most 107 characters") }),
   prompts: z.strictObject({ dir: z.string(), cacheDir: z.string() }),
-  redis: z.strictObject({ host, port, passwordFile: z.string().optional() }),
+  /** Where calls are written down; absent: nowhere, and they end with the process. */
+  redis: z.strictObject({ host, port, passwordFile: z.string().optional() }).optional(),
   controlPlane: z.strictObject({ host, port, certDir: z.string() }),
   dataDir: z.string(),
   /** The snapshot of another pop process on this host: for a service that was never served here, until the region has sent its own. */

@@ -147,7 +147,7 @@ export async function startSipServer(
     await opener.certificates.start(config.certificatePollMs);
     const probe = openLoopProbe(config.overload.probeMs, (seen) => endpoint.onLoopProbe(seen));
     closers.push(async () => probe.stop());
-    const http = await openHttp(config.http, endpoint, opener.certificates, store && (() => store.counts));
+    const http = await openHttp(config.http, endpoint, opener.certificates, store);
     closers.push(() => http.stop());
     const listener = await openAdmin(admin, endpoint, adminLimits);
     closers.push(() => listener.stop());

@@ -4,12 +4,25 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { msToSeconds } from "../../../kernel/units.ts";
 import type { ContactRecord } from "../../core/call/contact-record.ts";
 
+/** Of the calls' book. */
+export type CheckpointCounts = Readonly<Record<keyof typeof CHECKPOINT_HELP, number>>;
+
+const CHECKPOINT_HELP = {
+  groups: "Groups of calls written to the checkpoint store",
+  fields: "Calls in them",
+  characters: "Characters in them",
+  waits: "Answers that waited for their call to be written",
+  late: "Those that left before it was",
+} as const;
+
 export interface PopGauges {
   calls(): number;
   spooledEvents(): number;
   droppedEvents(): number;
   /** Ready parts by name, for the alert rules. */
   parts(): Readonly<Record<string, boolean>>;
+  /** What was written for a next owner, since the beginning; undefined: nothing is. */
+  checkpoints(): CheckpointCounts | undefined;
 }
 
 export class PopMetrics {
@@ -73,6 +86,18 @@ export class PopMetrics {
         for (const [part, ready] of Object.entries(gauges.parts())) parts.set({ part }, ready ? 1 : 0);
       },
     });
+
+    for (const [what, help] of Object.entries(CHECKPOINT_HELP)) {
+      const own: Counter = new Counter({
+        name: `pop_checkpoint_${what}_total`,
+        help,
+        registers,
+        collect() {
+          own.reset();
+          own.inc(gauges.checkpoints()?.[what as keyof CheckpointCounts] ?? 0);
+        },
+      });
+    }
 
     function gauge(name: string, help: string, value: () => number): void {
       const own: Gauge = new Gauge({ name, help, registers, collect: () => own.set(value()) });

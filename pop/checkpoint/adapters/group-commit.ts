@@ -6,7 +6,8 @@
 //   (b) a field that was removed leaves the store, however long that was away;
 //   (c) nobody waits longer than `waitMsMax`, and nobody at all while the store is away or owes an answer for longer than that.
 
-import type { SetAlarm } from "../../../kernel/alarm.ts";
+import type { Alarm, SetAlarm } from "../../../kernel/alarm.ts";
+import { type Buckets, Latency } from "../../../kernel/latency.ts";
 import type { Clock } from "../../../kernel/time.ts";
 
 /** Fields and bytes in one group: written and answered well within a store's time to answer. */
@@ -27,7 +28,7 @@ export interface GroupCommitOptions {
   readonly setAlarm: SetAlarm;
   /** Soon, but not inside of what is just going on: a state that is being changed is no state to save. */
   readonly soon: (run: () => void) => void;
-  /** Between the beginnings of two groups, at least. */
+  /** Between the beginnings of two groups, at least; and from a change that nobody waits for to its group, at most. */
   readonly commitWindowMs: number;
   readonly waitMsMax: number;
   /** Tells the fate exactly once. */
@@ -38,7 +39,27 @@ export interface GroupCommitOptions {
   readonly onWaiterFault: (error: unknown) => void;
 }
 
+const URGENCY = { removed: 0, changed: 1, waited: 2 } as const;
+/** So many windows pass before a group goes out for deletions alone. */
+const REMOVAL_WINDOWS = 20;
+
 type Why = GroupFate | "late";
+
+/** Since the beginning: what was written, how often somebody waited, and how often in vain. */
+export interface CheckpointCounts {
+  readonly groups: number;
+  readonly fields: number;
+  readonly characters: number;
+  readonly waits: number;
+  readonly late: number;
+}
+
+export interface CheckpointTimes {
+  /** Of who waited for a commit. */
+  readonly waiting: Buckets;
+  /** From a group's beginning to the store's answer. */
+  readonly writing: Buckets;
+}
 
 interface Waiter {
   dueAtMs: number;
@@ -62,9 +83,11 @@ export class GroupCommit {
   readonly #deadlines: Waiter[] = [];
   #state: "up" | "away" | "over" = "away";
   #isLate = false;
-  #isDue = false;
+  /** The next group; `alarm` undefined: at once. */
+  #due: { readonly alarm: Alarm | undefined; readonly urgency: number } | undefined;
   #isWatching = false;
   #beganAtMs = Number.NEGATIVE_INFINITY;
+  readonly #times = { waiting: new Latency(), writing: new Latency() };
   readonly #counts = { groups: 0, fields: 0, characters: 0, waits: 0, late: 0 };
 
   constructor(options: GroupCommitOptions) {
@@ -75,9 +98,12 @@ export class GroupCommit {
     return this.#alive.size;
   }
 
-  /** Since the beginning: what was written, how often somebody waited, and how often in vain. */
-  get counts(): Readonly<Record<"groups" | "fields" | "characters" | "waits" | "late", number>> {
+  get counts(): CheckpointCounts {
     return this.#counts;
+  }
+
+  get times(): CheckpointTimes {
+    return this.#times;
   }
 
   save(field: string, text: (field: string) => string): void {
@@ -106,13 +132,15 @@ export class GroupCommit {
     if (this.#state === "over") return;
     const isWaited = this.#dirty.has(field) || this.#underWay?.has(field) === true;
     if (!isWaited || this.#state === "away" || this.#isLate || this.#deadlines.length >= WAITING_MAX) return then();
-    const dueAtMs = this.#options.clock.nowMs() + this.#options.waitMsMax;
-    const waiter = this.#waitFor(field, dueAtMs, (why) => {
+    const sinceMs = this.#options.clock.nowMs();
+    const waiter = this.#waitFor(field, sinceMs + this.#options.waitMsMax, (why) => {
+      this.#times.waiting.observe(this.#options.clock.nowMs() - sinceMs);
       if (why !== "superseded") then();
     });
     this.#counts.waits++;
     this.#deadlines.push(waiter);
     this.#watch();
+    this.#soon();
   }
 
   /** Calls back when all that was asked before has met its fate. */
@@ -124,6 +152,7 @@ export class GroupCommit {
       this.#waitFor(field, Number.POSITIVE_INFINITY, () => {
         if (--left === 0) then();
       });
+    this.#soon();
   }
 
   /** The store is there, perhaps empty: every living field is told again. */
@@ -206,17 +235,37 @@ export class GroupCommit {
     });
   }
 
+  /**
+   * What nobody waits for is given a window's time to be joined by more: a call changes several times in a moment. What is
+   * only to be deleted costs its next owner nothing: it goes with others.
+   */
   #soon(): void {
-    if (this.#isDue || this.#underWay !== undefined || this.#state !== "up" || this.#dirty.size === 0) return;
-    this.#isDue = true;
+    if (this.#underWay !== undefined || this.#state !== "up" || this.#dirty.size === 0) return;
+    const urgency = this.#urgency();
+    if (this.#due !== undefined && this.#due.urgency >= urgency) return;
+    this.#due?.alarm?.cancel();
     const { clock, commitWindowMs, setAlarm, soon } = this.#options;
     const begin = () => {
-      this.#isDue = false;
+      this.#due = undefined;
       this.#begin();
     };
-    const afterMs = this.#beganAtMs + commitWindowMs - clock.nowMs();
-    if (afterMs > 0) setAlarm(afterMs, begin);
-    else soon(begin);
+    const afterMs =
+      urgency === URGENCY.waited
+        ? this.#beganAtMs + commitWindowMs - clock.nowMs()
+        : urgency === URGENCY.changed
+          ? commitWindowMs
+          : REMOVAL_WINDOWS * commitWindowMs;
+    // Before it is set: in a test's time an alarm may ring at once.
+    this.#due = { alarm: undefined, urgency };
+    if (afterMs <= 0) return soon(begin);
+    const alarm = setAlarm(afterMs, begin);
+    if (this.#due !== undefined) this.#due = { alarm, urgency };
+  }
+
+  #urgency(): number {
+    if (this.#waiting.size > 0) return URGENCY.waited;
+    for (const field of this.#dirty) if (this.#alive.has(field)) return URGENCY.changed;
+    return URGENCY.removed;
   }
 
   #begin(): void {
@@ -266,6 +315,7 @@ export class GroupCommit {
     const group = this.#underWay;
     this.#underWay = undefined;
     if (group === undefined) return;
+    this.#times.writing.observe(this.#options.clock.nowMs() - this.#beganAtMs);
     if (fate === "written") {
       this.#isLate = false;
       for (const field of gone) if (!this.#alive.has(field)) this.#written.delete(field);

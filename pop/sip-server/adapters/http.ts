@@ -3,7 +3,8 @@
 import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import type { Buckets, Observable } from "../boundary/observable.ts";
+import type { Buckets } from "../../../kernel/latency.ts";
+import type { Observable } from "../boundary/observable.ts";
 import { HTTP_CONNECTIONS_MAX } from "../core/limits.ts";
 import type { Certificates } from "./certificates.ts";
 import { answerBans } from "./http-bans.ts";
@@ -21,7 +22,7 @@ export function openHttp(
   endpoint: Observable,
   certificates: Certificates,
   /** What was written for a next owner, since the beginning; undefined: nothing is. */
-  checkpoints?: () => Readonly<Record<string, number>>,
+  checkpoints?: Checkpointed,
 ) {
   const registry = metricsOf(endpoint);
   registerTransportMetrics(registry, endpoint, certificates);
@@ -58,7 +59,7 @@ export function openHttp(
             answer(
               200,
               registry.contentType,
-              text + answeringText(endpoint.answering) + checkpointsText(checkpoints?.()),
+              text + histogramText(ANSWERING, endpoint.answering) + checkpointsText(checkpoints),
             ),
           () => json(500, { error: "metrics" }),
         );
@@ -232,12 +233,8 @@ function metricsOf(endpoint: Observable): Registry {
 }
 
 /** A histogram in the text format: prom-client's own can only be fed one observation at a time. */
-function answeringText({ counts, boundsMs, sumMs }: Buckets): string {
-  const name = "sip_application_answer_seconds";
-  const lines = [
-    `# HELP ${name} From a request's delivery to the application's first answer`,
-    `# TYPE ${name} histogram`,
-  ];
+function histogramText({ name, help }: Named, { counts, boundsMs, sumMs }: Buckets): string {
+  const lines = [`# HELP ${name} ${help}`, `# TYPE ${name} histogram`];
   let total = 0;
   let at = 0;
   for (const count of counts) {
@@ -249,6 +246,30 @@ function answeringText({ counts, boundsMs, sumMs }: Buckets): string {
   return `\n${lines.join("\n")}`;
 }
 
+interface Named {
+  readonly name: string;
+  readonly help: string;
+}
+
+/** As the checkpoint store counts. */
+export interface Checkpointed {
+  readonly counts: Readonly<Record<"groups" | "fields" | "characters" | "waits" | "late", number>>;
+  readonly times: Readonly<Record<"waiting" | "writing", Buckets>>;
+}
+
+const ANSWERING: Named = {
+  name: "sip_application_answer_seconds",
+  help: "From a request's delivery to the application's first answer",
+};
+const WAITING: Named = {
+  name: "sip_checkpoint_wait_seconds",
+  help: "How long messages waited for their call to be written",
+};
+const WRITING: Named = {
+  name: "sip_checkpoint_write_seconds",
+  help: "From a group's beginning to the store's answer",
+};
+
 const CHECKPOINT_HELP: Readonly<Record<string, string>> = {
   groups: "Groups written to the checkpoint store",
   fields: "Calls in them",
@@ -257,12 +278,14 @@ const CHECKPOINT_HELP: Readonly<Record<string, string>> = {
   late: "Those that left before it was",
 };
 
-function checkpointsText(counts: Readonly<Record<string, number>> = {}): string {
+function checkpointsText(checkpoints: Checkpointed | undefined): string {
+  if (checkpoints === undefined) return "";
+  const { counts, times } = checkpoints;
   const lines = Object.entries(counts).flatMap(([what, count]) => {
     const name = `sip_checkpoint_${what}_total`;
     return [`# HELP ${name} ${CHECKPOINT_HELP[what] ?? what}`, `# TYPE ${name} counter`, `${name} ${count}`];
   });
-  return lines.length === 0 ? "" : `\n${lines.join("\n")}\n`;
+  return `\n${lines.join("\n")}\n${histogramText(WAITING, times.waiting)}${histogramText(WRITING, times.writing)}`;
 }
 
 /** `a="b",c="d"` back to an object. */

@@ -1,5 +1,6 @@
 // The server, put together: datagrams in, frames out, and back. One thread; every input is worked off before the next.
 
+import type { Latency } from "../../../kernel/latency.ts";
 import type { Log } from "../../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../../kernel/outcome.ts";
 import { type Ownership, soleOwner } from "../../../kernel/ownership.ts";
@@ -54,7 +55,6 @@ import { ProxyLayer } from "./proxy/proxy.ts";
 import { UserAgentServer } from "./server/user-agent-server.ts";
 import { CallRecords, type RecordShell } from "./shell/call-records.ts";
 import { Counters, methodLabel } from "./shell/counters.ts";
-import type { Latency } from "./shell/latency.ts";
 import { MessageCounts } from "./shell/message-counts.ts";
 import type { Shell } from "./shell/shell.ts";
 import { type Alarm, TimerWheel } from "./shell/timer-wheel.ts";

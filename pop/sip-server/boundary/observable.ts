@@ -1,3 +1,4 @@
+import type { Buckets } from "../../../kernel/latency.ts";
 import type { ListenPoint, TransportName } from "../core/flow.ts";
 import type { BanView } from "../core/guard/source-guard.ts";
 import type { TraceLine } from "../core/trace/wire-trace.ts";
@@ -36,13 +37,6 @@ export interface MessageCount {
   readonly method: string;
   readonly status: number;
   readonly count: number;
-}
-
-export interface Buckets {
-  /** How many fell below each bound and above the one before; last: beyond all. */
-  readonly counts: Iterable<number>;
-  readonly boundsMs: readonly number[];
-  readonly sumMs: number;
 }
 
 export type Fact =

@@ -41,28 +41,56 @@ function timed() {
   return { world, store };
 }
 
-test("a text is made once per group, when the group leaves, and the first leaves at once", () => {
+test("a text is made once per group, when the group leaves: 5 ms later while nobody waits for it", () => {
   const { world, store } = timed();
   let made = 0;
   const text = () => `text ${++made}`;
   for (let at = 0; at < 3; at++) store.save("a", text);
+  world.runFor(4);
+  store.save("a", text);
   assert.equal(made, 0);
+  world.runFor(3);
+  assert.deepEqual([made, store.written.get("a"), store.counts.groups], [1, "text 1", 1]);
+});
+
+test("for somebody who waits the group leaves at once", () => {
+  const { world, store } = timed();
+  const done: string[] = [];
+  store.save("a", () => "one");
   world.runFor(2);
-  assert.deepEqual([made, store.written.get("a")], [1, "text 1"]);
+  store.committed("a", () => done.push(`written at ${world.nowMs()}`));
+  world.runFor(10);
+  assert.deepEqual(done, ["written at 4"]);
+  assert.deepEqual([store.counts.groups, store.counts.waits], [1, 1], "and not once more at 5");
 });
 
 test("what changes while a group is on its way goes with the next, 5 ms after the beginning of the first", () => {
   const { world, store } = timed();
   const done: string[] = [];
   store.save("a", () => "one");
-  world.runFor(1);
   store.committed("a", () => done.push(`first at ${world.nowMs()}`));
+  world.runFor(0);
   store.save("a", () => "two");
   store.committed("a", () => done.push(`second at ${world.nowMs()}`));
   store.save("b", () => "one");
   world.runFor(10);
   assert.deepEqual(done, ["first at 2", "second at 7"]);
   assert.deepEqual(Object.fromEntries(store.written), { a: "two", b: "one" });
+});
+
+test("a deletion goes with the next group, and costs one of its own only when none comes for 100 ms", () => {
+  const { world, store } = timed();
+  for (const field of ["a", "b"]) store.save(field, () => "text");
+  world.runFor(20);
+  store.remove("a");
+  store.save("b", () => "newer");
+  world.runFor(10);
+  assert.deepEqual([[...store.written.keys()], store.counts.groups], [["b"], 2]);
+  store.remove("b");
+  world.runFor(99);
+  assert.equal(store.counts.groups, 2);
+  world.runFor(10);
+  assert.deepEqual([store.written.size, store.counts.groups], [0, 3]);
 });
 
 test("a store that hangs holds back for 50 ms, once: nobody waits for it until it has answered", () => {

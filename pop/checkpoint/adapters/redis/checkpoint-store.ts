@@ -13,7 +13,13 @@ import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import { type Rng, systemRng } from "../../../../kernel/rng.ts";
 import { type Clock, systemClock } from "../../../../kernel/time.ts";
 import type { CheckpointStore, StoreAway, Superseded } from "../../boundary/checkpoint-store.ts";
-import { type Group, GroupCommit, type GroupFate } from "../group-commit.ts";
+import {
+  type CheckpointCounts,
+  type CheckpointTimes,
+  type Group,
+  GroupCommit,
+  type GroupFate,
+} from "../group-commit.ts";
 
 export interface RedisCheckpointStoreOptions {
   /** Named by the host that is its home: "fra-01-a". */
@@ -59,8 +65,8 @@ local epoch = tonumber(ARGV[1])
 if known > epoch then return known end
 if known < epoch then redis.call('SET', KEYS[2], ARGV[1]) end
 local last = 3 + 2 * tonumber(ARGV[3])
-for at = 4, last, 2 do redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
-for at = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[at]) end
+if last > 3 then redis.call('HSET', KEYS[1], unpack(ARGV, 4, last)) end
+if #ARGV > last then redis.call('HDEL', KEYS[1], unpack(ARGV, last + 1)) end
 if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 0`;
 
@@ -131,8 +137,12 @@ export class RedisCheckpointStore implements CheckpointStore {
   }
 
   /** For metrics. */
-  get counts(): GroupCommit["counts"] {
+  get counts(): CheckpointCounts {
     return this.#groups.counts;
+  }
+
+  get times(): CheckpointTimes {
+    return this.#groups.times;
   }
 
   async load(): Promise<Outcome<ReadonlyMap<string, string>, StoreAway | Superseded>> {

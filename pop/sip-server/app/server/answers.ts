@@ -1,6 +1,7 @@
 // What becomes of a request that an application was given: its answer, or one in its stead when it is away or silent.
 // RFC 3261 §8.2.6, §13.3, RFC 3262 §3, RFC 3311 §5.2.
 
+import { Latency } from "../../../../kernel/latency.ts";
 import { confirmed, dialogId, dialogOfUas, makesDialog, refreshed, refreshesTarget } from "../../core/dialog/dialog.ts";
 import { withoutSubscription } from "../../core/dialog/subscription-values.ts";
 import type { Command } from "../../core/drachtio/command.ts";
@@ -29,7 +30,6 @@ import type { SessionTimers } from "../dialogs/session-timers.ts";
 import type { Received } from "../proxy/proxied-request.ts";
 import { methodLabel } from "../shell/counters.ts";
 import { sendArrived, sendNok } from "../shell/frames.ts";
-import { Latency } from "../shell/latency.ts";
 import type { Shell } from "../shell/shell.ts";
 import { AcceptanceDriver, type InviteName, type Responder, releaseHeldBye } from "./acceptance.ts";
 import { type PendingFacts, PendingRequest, type Silence } from "./pending-request.ts";

@@ -1,9 +1,14 @@
 // How long things took, counted in buckets: no list of values grows.
 
-import type { Buckets } from "../../boundary/observable.ts";
-
 /** Upper bounds, ms. */
 export const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000] as const;
+
+export interface Buckets {
+  /** How many fell below each bound and above the one before; last: beyond all. */
+  readonly counts: Iterable<number>;
+  readonly boundsMs: readonly number[];
+  readonly sumMs: number;
+}
 
 export class Latency implements Buckets {
   /** One more than the bounds: what was longer than all of them. */
