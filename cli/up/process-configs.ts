@@ -40,7 +40,6 @@ save ""
 maxmemory 512mb
 maxmemory-policy noeviction
 databases 64
-notify-keyspace-events KEA
 `;
 
 const redisAt = (region: Region, paths: RegionPaths) => ({

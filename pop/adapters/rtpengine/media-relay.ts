@@ -104,6 +104,8 @@ const LEG_PREFIX = "leg-";
 const legTag = (leg: LegId): string => `${LEG_PREFIX}${leg}`;
 
 const FLAGS = ["port-latching", "strict-source", "allow-transcoding", "loop-protect"];
+/** Every offer of ours is followed by an answer at once: that one is written to Redis, and has both in it. */
+const OFFER_FLAGS = [...FLAGS, "no-redis-update"];
 const SIGNATURE = /^a=rtpengine:(.*)\r?\n/m;
 const REPLACED = { ICE: "remove", DTLS: "off", replace: ["origin", "session-connection"], flags: FLAGS } as const;
 const RELEASES_WAITING_MAX = 10_000;
@@ -255,6 +257,8 @@ export class RtpengineMediaRelay implements MediaRelay {
       const far = relayed.bridged?.party ?? relayed.worker;
       const back = await this.#answer(call, CALLER, far.tag, far.audio); // b
       if (!back.ok) return back;
+      // It has died between the two, and its successor has not heard of the leg.
+      if (back.value.run !== run) return fail({ code: "media.relay-away", command: "answer", waitedMs: 0 });
       // Dropped without a restart, after a long silence: this is a new call, on a port that the caller never heard of.
       if (back.value.audio.address.port !== relayed.caller.relay.port) return this.#forgotten(call);
       const version = (relayed.versions.get(leg) ?? 0) + 1;
@@ -616,6 +620,7 @@ export class RtpengineMediaRelay implements MediaRelay {
     const translated = familyOf(audio) === familyOf(spoken) ? {} : { "address family": familyOf(spoken) };
     const asked = {
       ...REPLACED,
+      flags: OFFER_FLAGS,
       "from-tag": from,
       "to-tag": to,
       sdp: say(audio),
