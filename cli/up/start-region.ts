@@ -82,6 +82,7 @@ export interface HostAddresses {
   readonly sipWssPort: number;
   /** UDP and TCP on ::1, where the machine has it. */
   readonly sipV6Port?: number;
+  readonly sipHttpUrl: string;
   readonly popUrl: string;
   /** Of the host itself, wherever its service is served. */
   readonly keeperUrl: string;
@@ -262,6 +263,7 @@ export async function startRegion(options: StartRegionOptions = {}): Promise<Out
       sipTlsPort: local.hostPorts.sipTls,
       sipWssPort: local.hostPorts.sipWss,
       ...(ipv6 ? { sipV6Port: ipv6SipPort(region, host) } : {}),
+      sipHttpUrl: `http://${host.localAddress}:${local.hostPorts.sipHttp}`,
       popUrl: `http://${host.localAddress}:${local.hostPorts.popHttp}`,
       keeperUrl: `http://${host.managementAddress}:${local.hostPorts.keeperHttp}`,
       keeperTokenFile: keeperTokenFileOf(paths, host.id),

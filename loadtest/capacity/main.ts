@@ -7,6 +7,15 @@ import { parseArgs } from "node:util";
 import { EXIT } from "../../cli/exit.ts";
 import { paintFor } from "../../cli/terminal/colour.ts";
 import { sippVersion } from "../sipp/run-sipp.ts";
+import type { CheckpointRedis } from "./checkpoint-redis.ts";
+import {
+  COMPARISONS,
+  type ComparedRegion,
+  type Comparison,
+  costsTable,
+  measureCosts,
+  startComparedRegion,
+} from "./compare-checkpoints.ts";
 import { INSPECTABLE } from "./inspector.ts";
 import { PROFILES, type ProfileName } from "./measurements.ts";
 import { type CapacityRegion, showUpFailure, startCapacityRegion } from "./region.ts";
@@ -14,7 +23,7 @@ import { heldTable, idleLine, selfTimeTable, showStep, stepTable, verdictLine } 
 import { type RunPlan, type RunWatch, runCapacity, sampleOneRate } from "./run-capacity.ts";
 import type { RunningTraffic } from "./run-step.ts";
 import { capacityOfSip } from "./sip/main.ts";
-import { verdictOf } from "./verdict.ts";
+import { judgeStep, verdictOf } from "./verdict.ts";
 
 const HELP = `npm run capacity -- PROFILE [flags]
 
@@ -28,11 +37,14 @@ const HELP = `npm run capacity -- PROFILE [flags]
   --hold 500          ms from the answer to the caller's BYE
   --held 200          calls at once for the memory figures; 0: leave them out
   --sample RATE       instead of all that: one rate, and where our processes spend their time
+  --compare checkpoints     instead: one rate with and without them, in turns; "nothing": twice the same, for the noise
+  --rounds 3          turns of each side
   --wait 60           seconds to wait for the addresses when another region runs on this machine
   --json              the figures as one JSON object on stdout
 `;
 
 const DEFAULT_RATES = [10, 20, 50, 100, 160, 200, 250, 300, 400, 500];
+const COMPARED_CALLS_PER_SECOND = 50;
 /** With the default rates; with one's own, what they need. */
 const RUN_MS_MAX = 165_000;
 /** What a run may take beyond its plan before it is broken off. */
@@ -42,6 +54,8 @@ interface Flags {
   readonly plan: Omit<RunPlan, "untilMs">;
   readonly ownRates: boolean;
   readonly sample: boolean;
+  readonly compare: Comparison | undefined;
+  readonly rounds: number;
   readonly waitMs: number;
   readonly json: boolean;
 }
@@ -72,10 +86,12 @@ async function run(flags: Flags): Promise<number> {
   const abort = new AbortController();
   const traffics: RunningTraffic[] = [];
   let region: CapacityRegion | undefined;
+  let redis: CheckpointRedis | undefined;
   const end = async (): Promise<void> => {
     abort.abort();
     for (const traffic of traffics) traffic.stop();
     await region?.running.stop();
+    await redis?.stop();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.once(signal, () => {
@@ -86,14 +102,19 @@ async function run(flags: Flags): Promise<number> {
   process.env.NODE_OPTIONS = [process.env.NODE_OPTIONS, INSPECTABLE].filter((text) => text).join(" ");
 
   say("starting one POP host, its control plane, etcd and Redis");
-  const started = await startCapacityRegion({ waitMs: flags.waitMs, say, signal: abort.signal });
+  const options = { waitMs: flags.waitMs, say, signal: abort.signal };
+  const compared = flags.compare === undefined ? undefined : await startComparedRegion(flags.compare, options);
+  const started = compared ?? (await startCapacityRegion(options));
   if (!started.ok) {
     process.stderr.write(`capacity: ${showUpFailure(started.failure)}\n`);
     return EXIT.unavailable;
   }
-  region = started.value;
+  redis = compared?.ok === true ? compared.value.redis : undefined;
+  const both = compared?.ok === true ? compared.value : undefined;
+  region = "region" in started.value ? started.value.region : started.value;
   const { plan, ownRates } = flags;
-  const needMs = ownRates ? plan.rates.length * (plan.seconds * 1_000 + 15_000) + 60_000 : RUN_MS_MAX;
+  const steps = both === undefined ? plan.rates.length : 2 * flags.rounds + 10;
+  const needMs = ownRates ? steps * (plan.seconds * 1_000 + 15_000) + 60_000 : RUN_MS_MAX;
   const untilMs = ownRates ? performance.now() + needMs : startedAtMs + RUN_MS_MAX;
   const fuse = setTimeout(() => {
     process.stderr.write("capacity: not over in time, breaking off\n");
@@ -107,6 +128,7 @@ async function run(flags: Flags): Promise<number> {
     step: (step) => say(`${String(step.callsPerSecond).padStart(4)} calls/s  ${showStep(step)}`),
   };
   try {
+    if (both !== undefined) return await costs(flags, both, watch);
     return await (flags.sample ? sampled : measured)(flags, region, { ...plan, untilMs }, watch);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -140,6 +162,13 @@ async function measured(flags: Flags, region: CapacityRegion, plan: RunPlan, wat
   );
   if (!verdict.worked) process.stderr.write(`logs: ${region.running.addresses.logs}\n`);
   return verdict.worked ? EXIT.ok : EXIT.failed;
+}
+
+async function costs({ plan, rounds, json }: Flags, region: ComparedRegion, watch: RunWatch): Promise<number> {
+  const measured = await measureCosts(region, { ...plan, rounds, callsPerSecond: plan.rates[0] ?? 1 }, watch);
+  print(json ? JSON.stringify(measured) : costsTable(measured, paintFor(process.stdout)));
+  const { steps } = measured.turns;
+  return [...steps.with, ...steps.without].every((step) => judgeStep(step).faults.length === 0) ? EXIT.ok : EXIT.failed;
 }
 
 async function sampled(flags: Flags, region: CapacityRegion, plan: RunPlan, watch: RunWatch): Promise<number> {
@@ -178,13 +207,19 @@ function readFlags(): Flags | string | undefined {
   }
   const [profile, extra] = positionals;
   if (!isProfile(profile) || extra !== undefined) return `a profile is needed: ${PROFILES.join(" or ")}`;
-  const number = (name: "seconds" | "warm-up" | "hold" | "held" | "wait", from: number, to: number): number => {
+  const number = (
+    name: "seconds" | "warm-up" | "hold" | "held" | "wait" | "rounds",
+    from: number,
+    to: number,
+  ): number => {
     const value = Number(values[name]);
     if (!(value >= from && value <= to)) throw new Error(`--${name}: a number from ${from} to ${to}`);
     return value;
   };
   try {
-    const asked = values.sample ?? values.rates;
+    const compare = COMPARISONS.find((one) => one === values.compare);
+    if (compare === undefined && values.compare !== undefined) return `--compare: ${COMPARISONS.join(" or ")}`;
+    const asked = values.sample ?? values.rates ?? (compare && String(COMPARED_CALLS_PER_SECOND));
     const rates = asked === undefined ? DEFAULT_RATES : asked.split(",").map(Number);
     if (!rates.every((rate, at) => rate > 0 && rate <= 5_000 && rate > (rates[at - 1] ?? 0)))
       return "--rates: calls per second, growing, such as 10,25,50";
@@ -199,6 +234,8 @@ function readFlags(): Flags | string | undefined {
       },
       ownRates: asked !== undefined || values.seconds !== "8",
       sample: values.sample !== undefined,
+      compare,
+      rounds: number("rounds", 1, 50),
       waitMs: number("wait", 0, 3_600) * 1_000,
       json: values.json === true,
     };
@@ -217,6 +254,8 @@ const parse = () =>
       hold: { type: "string", default: "500" },
       held: { type: "string", default: "200" },
       sample: { type: "string" },
+      compare: { type: "string" },
+      rounds: { type: "string", default: "3" },
       wait: { type: "string", default: "60" },
       json: { type: "boolean" },
       help: { type: "boolean", short: "h" },

@@ -4,7 +4,14 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { connectRegion } from "../../cli/client/region-client.ts";
 import { showOccupied } from "../../cli/up/ports.ts";
-import { CHECKOUT, type RunningRegion, showUpFailure, startRegion, type UpFailure } from "../../cli/up/start-region.ts";
+import {
+  CHECKOUT,
+  type RunningRegion,
+  type StartRegionOptions,
+  showUpFailure,
+  startRegion,
+  type UpFailure,
+} from "../../cli/up/start-region.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import { Operator } from "../demo/operator.ts";
 import { InspectorDoors } from "./inspector.ts";
@@ -25,8 +32,12 @@ export interface CapacityRegion {
   readonly doors: InspectorDoors;
   /** As they were started: one that is started anew in mid-run has spoilt the run. */
   readonly pids: ReadonlyMap<Part, number>;
+  readonly sipMetricsUrl: string;
+  readonly popMetricsUrl: string;
   /** Calls that the host has at this moment. */
   callsUp(): Promise<number>;
+  /** The same with another of its hosts. @throws Error when it does not run */
+  on(hostId: string): CapacityRegion;
 }
 
 export interface RegionOptions {
@@ -34,11 +45,14 @@ export interface RegionOptions {
   readonly waitMs: number;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
+  /** The first is the one that is measured. */
+  readonly hosts?: readonly string[];
+  readonly configure?: StartRegionOptions["configure"];
 }
 
 /** @fails up.*: as startRegion */
 export async function startCapacityRegion(options: RegionOptions): Promise<Outcome<CapacityRegion, UpFailure>> {
-  const { say, signal } = options;
+  const { say, signal, hosts = [HOST_ID], configure = (_, config) => config } = options;
   const promptsDir = join(DATA_DIR, "prompts");
   const doors = new InspectorDoors();
   const deadlineMs = performance.now() + options.waitMs;
@@ -49,12 +63,12 @@ export async function startCapacityRegion(options: RegionOptions): Promise<Outco
       region: REGION,
       dataDir: DATA_DIR,
       promptsDir,
-      hosts: [HOST_ID],
+      hosts,
       signal,
-      configure: ({ kind }, config) => (kind === "pop" ? withLimits(config) : config),
+      configure: (one, config) => configure(one, one.kind === "pop" ? withLimits(config) : config),
       onLog: (entry) => doors.hear(entry.process, entry.event),
     });
-    if (started.ok) return ready(started.value, doors);
+    if (started.ok) return ready(started.value, doors, hosts);
     const { failure } = started;
     if (failure.code !== "up.port-in-use" || performance.now() + TRY_AGAIN_MS > deadlineMs) return started;
     const [first] = failure.occupied;
@@ -64,29 +78,40 @@ export async function startCapacityRegion(options: RegionOptions): Promise<Outco
   }
 }
 
-async function ready(running: RunningRegion, doors: InspectorDoors): Promise<Outcome<CapacityRegion, UpFailure>> {
+async function ready(
+  running: RunningRegion,
+  doors: InspectorDoors,
+  hosts: readonly string[],
+): Promise<Outcome<CapacityRegion, UpFailure>> {
   const operator = new Operator(connectRegion(DATA_DIR, REGION), TENANT);
-  const [host] = running.addresses.hosts;
   try {
-    if (host === undefined) throw new Error(`no host ${HOST_ID}`);
-    await operator.apply(documents(), [HOST_ID]);
+    await operator.apply(documents(), hosts);
   } catch (error) {
     await running.stop();
     throw error;
   }
-  return succeed({
-    running,
-    target: `${host.address}:${host.sipPort}`,
-    folder: join(running.addresses.dataDir, "sipp"),
-    doors,
-    pids: new Map(
-      running.processes().flatMap(({ name, pid }) => {
-        const part = partOf(name);
-        return part === undefined || pid === undefined ? [] : [[part, pid] as const];
-      }),
-    ),
-    callsUp: async () => (await operator.calls(HOST_ID)).length,
-  });
+  const on = (hostId: string): CapacityRegion => {
+    const host = running.addresses.hosts.find((one) => one.hostId === hostId);
+    if (host === undefined) throw new Error(`no host ${hostId}`);
+    const processes = running.processes().filter(({ name }) => !name.includes("/") || name.startsWith(`${hostId}/`));
+    return {
+      running,
+      target: `${host.address}:${host.sipPort}`,
+      folder: join(running.addresses.dataDir, "sipp"),
+      doors,
+      pids: new Map(
+        processes.flatMap(({ name, pid }) => {
+          const part = partOf(name);
+          return part === undefined || pid === undefined ? [] : [[part, pid] as const];
+        }),
+      ),
+      sipMetricsUrl: `${host.sipHttpUrl}/metrics`,
+      popMetricsUrl: `${host.popUrl}/metrics`,
+      callsUp: async () => (await operator.calls(hostId)).length,
+      on,
+    };
+  };
+  return succeed(on(hosts[0] ?? HOST_ID));
 }
 
 /** "fra-01-a/pop" → "pop" */
