@@ -84,6 +84,7 @@ export class Keeper {
       ended: (service) => {
         for (const one of this.#starting) if (one.startsWith(`${service}/`)) this.#starting.delete(one);
         this.handle({ kind: "serving-ended", service });
+        this.#spares(); // a start that was under way has held them up
       },
       superseded: (service, by) => this.handle({ kind: "superseded", service, by }),
       changed: () => this.#tell(),
