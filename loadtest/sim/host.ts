@@ -198,13 +198,17 @@ export class SimHost {
     const set = this.sets.get(service);
     if (set === undefined) return;
     set.untilMs = Math.max(set.untilMs, untilMs);
-    for (const { process, ownership } of set.processes.values())
-      process.after(SAID_MS, () => ownership.extend(untilMs));
+    const told = [...set.processes.values()];
+    this.machine.world.after(SAID_MS, () => {
+      for (const { process, ownership } of told) process.take(() => ownership.extend(untilMs));
+    });
   }
 
   ping(service: PopHostId, ponged: (name: ProcessName) => void): void {
-    for (const [name, { process }] of this.sets.get(service)?.processes ?? [])
-      process.after(2 * SAID_MS, () => ponged(name));
+    const asked = [...(this.sets.get(service)?.processes ?? [])];
+    this.machine.world.after(2 * SAID_MS, () => {
+      for (const [name, { process }] of asked) process.take(() => ponged(name));
+    });
   }
 
   kill(service: PopHostId, name: ProcessName): void {

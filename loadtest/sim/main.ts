@@ -16,14 +16,14 @@ const { values, positionals } = parseArgs({
     seed: { type: "string", default: "1" },
     seeds: { type: "string", default: "1000" },
     from: { type: "string", default: "1" },
-    minutes: { type: "string", default: "1" },
+    minutes: { type: "string", default: "0.5" },
     workers: { type: "string", default: "2" },
     log: { type: "boolean", default: false },
     history: { type: "boolean", default: false },
   },
 });
 
-function whole(name: "seed" | "seeds" | "from" | "minutes" | "workers", max: number): number {
+function whole(name: "seed" | "seeds" | "from" | "workers", max: number): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   console.error(`sim: --${name} is a whole number from 1 to ${max}, not "${values[name]}"`);
@@ -31,7 +31,11 @@ function whole(name: "seed" | "seeds" | "from" | "minutes" | "workers", max: num
 }
 
 const seed = whole("seed", 2 ** 31);
-const minutes = whole("minutes", 600);
+const minutes = Number(values.minutes);
+if (!(minutes > 0 && minutes <= 600)) {
+  console.error(`sim: --minutes is a number up to 600, not "${values.minutes}"`);
+  process.exit(USAGE);
+}
 
 switch (positionals[0] ?? "one") {
   case "one": {

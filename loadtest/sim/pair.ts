@@ -54,7 +54,9 @@ export interface RunFacts {
 
 /** Both hosts up, and their services served, before the first call. */
 const SETTLED_MS = 4_000;
-/** After the last fault and the last call: nobody outside talks for longer than 70 s, no transaction lasts longer than 64·T1. */
+/** After the last fault, until a host that was gone is back, a relay restarted, a link made anew. */
+const RECOVERED_MS = 25_000;
+/** After the last fault and the last call: nobody outside talks for longer than a minute, no transaction lasts longer than 64·T1. */
 export const DRAINED_WITHIN_MS = 200_000;
 /** A service that nobody serves for so long has lost the pair's calls: a peer gives up after 64·T1 = 32 s. */
 const LOST_AFTER_MS = 20_000;
@@ -160,7 +162,7 @@ class SimPair {
       this.#invariants.look();
       return this.#invariants.broken === undefined;
     };
-    await turns.runUntil(world, this.#trafficEndsMs + 50_000, looked);
+    await turns.runUntil(world, this.#trafficEndsMs + RECOVERED_MS, looked);
     if (this.#isBroken) return;
     await this.#probe(looked);
     const lastMs = this.#trafficEndsMs + DRAINED_WITHIN_MS;
@@ -180,7 +182,7 @@ class SimPair {
   /** When all is well again, every service takes calls. */
   async #probe(looked: () => boolean): Promise<void> {
     const { world, turns } = this;
-    const probes = LETTERS.map((letter) => this.#traffic.call(ADDRESSES[letter], "news"));
+    const probes = LETTERS.map((letter) => this.#traffic.call(ADDRESSES[letter], "news", 6_000));
     await turns.runUntil(world, world.nowMs() + 15_000, looked);
     for (const { dialog, service } of probes)
       if (dialog.answeredAtMs === undefined && !(dialog.ending?.kind === "refused" && dialog.ending.status === 503))

@@ -12,7 +12,7 @@ export interface Verdict {
 }
 
 export const commandOf = (seed: number, minutes: number): string =>
-  `npm run sim -- --seed ${seed}${minutes === 1 ? "" : ` --minutes ${minutes}`}`;
+  `npm run sim -- --seed ${seed} --minutes ${minutes}`;
 
 /** Equal histories are part of the verdict: a run that cannot be repeated cannot be believed. */
 export async function judge(options: RunOptions): Promise<Verdict> {
@@ -30,7 +30,7 @@ async function difference(first: RunResult, options: RunOptions): Promise<string
     `seed ${options.seed}: two runs differ, first at line ${at + 1}:`,
     ...first.history.lines.slice(Math.max(0, at - 5), at + 3).map((line) => `  first   ${line}`),
     ...second.history.lines.slice(at, at + 3).map((line) => `  second  ${line}`),
-    `again: npm run sim:twice -- --seed ${options.seed}`,
+    `again: npm run sim:twice -- --seed ${options.seed} --minutes ${options.minutes ?? 1}`,
   ].join("\n");
 }
 

@@ -86,9 +86,10 @@ export class SimEtcd {
     const settle = (outcome: Outcome<T, F | OwnerStoreAway>) => {
       if (isSettled) return;
       isSettled = true;
+      patience.cancel();
       told(outcome);
     };
-    by.after(GIVE_UP_MS, () => settle(fail({ code: "owner.store-away", detail: "no answer" })));
+    const patience = by.after(GIVE_UP_MS, () => settle(fail({ code: "owner.store-away", detail: "no answer" })));
     this.#world.after(this.#oneWayMs(), () => {
       if (this.isAway || !this.#reaches(by)) return;
       const outcome = run();

@@ -71,7 +71,7 @@ export class Traffic {
     this.#world.after(this.#between(200, 1_500), next);
   }
 
-  call(service: string, given?: Wish): CallerCall {
+  call(service: string, given?: Wish, patienceMs = this.#between(8_000, 60_000)): CallerCall {
     const wish = given ?? this.#wish();
     const n = this.calls.length + 1;
     const callingNumber = `+4917${String(n).padStart(6, "0")}`;
@@ -80,22 +80,21 @@ export class Traffic {
     const call: CallerCall = { n, callingNumber, wish, service, dialog };
     this.calls.push(call);
     this.onDialog(dialog, "carrier");
-    dialog.onAnswered = () => this.#answered(call);
+    dialog.onAnswered = () => this.#answered(call, patienceMs);
     const timer = this.#rng.next() < 0.5 ? ["Supported: timer"] : [];
     dialog.invite(timer);
     if (wish === "cancel") this.#later(0, 400, () => dialog.cancel());
     return call;
   }
 
-  #answered(call: CallerCall): void {
+  #answered(call: CallerCall, patienceMs: number): void {
     const { dialog, wish } = call;
-    const patience = this.#between(20_000, 70_000);
     if (wish === "early-bye") this.#later(100, 9_000, () => dialog.bye());
     if (wish === "queue") this.#press(call, "1");
     if (wish === "number") this.#press(call, "9");
     if (wish === "news") this.#press(call, "2");
     // Nobody stays for ever; some hold meanwhile, and take the call back.
-    this.#world.after(patience, () => dialog.bye());
+    this.#world.after(patienceMs, () => dialog.bye());
     if (this.#rng.next() < 0.35) this.#holds(dialog);
   }
 
