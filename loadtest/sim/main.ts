@@ -1,6 +1,6 @@
 // npm run sim -- --seed N [--minutes M] [--log] [--history]    one run: seed, faults, first broken invariant
 // npm run sim:twice -- --seed N [--minutes M]                  the same run twice: the histories must be equal
-// npm run sim:many -- --seeds N [--from N] [--minutes M]       many, each twice; stops at the first failure
+// npm run sim:many -- --seeds N [--from N] [--minutes M] [--failures N]    many, each twice; stops at the first failure, or the n-th
 
 import { parseArgs } from "node:util";
 import { showFault } from "./faults.ts";
@@ -18,12 +18,13 @@ const { values, positionals } = parseArgs({
     from: { type: "string", default: "1" },
     minutes: { type: "string", default: "0.5" },
     workers: { type: "string", default: "2" },
+    failures: { type: "string", default: "1" },
     log: { type: "boolean", default: false },
     history: { type: "boolean", default: false },
   },
 });
 
-function whole(name: "seed" | "seeds" | "from" | "workers", max: number): number {
+function whole(name: "seed" | "seeds" | "from" | "workers" | "failures", max: number): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   console.error(`sim: --${name} is a whole number from 1 to ${max}, not "${values[name]}"`);
@@ -61,6 +62,7 @@ switch (positionals[0] ?? "one") {
       seeds: whole("seeds", 10_000_000),
       minutes,
       workers: whole("workers", 64),
+      failures: whole("failures", 1_000),
     });
     break;
   default:

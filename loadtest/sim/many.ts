@@ -1,4 +1,4 @@
-// Many seeds on all cores, each run twice; the first failure ends it all.
+// Many seeds on all cores, each run twice; the first failure ends it all, or the n-th.
 
 import { Worker } from "node:worker_threads";
 import type { Verdict } from "./run.ts";
@@ -8,12 +8,14 @@ export interface ManyOptions {
   readonly seeds: number;
   readonly minutes: number;
   readonly workers: number;
+  /** So many seeds may fail before it ends. */
+  readonly failures: number;
 }
 
 const PROGRESS_MS = 5_000;
 
 /** @returns the exit code: 0 when nothing was broken */
-export async function runMany({ from, seeds, minutes, workers }: ManyOptions): Promise<number> {
+export async function runMany({ from, seeds, minutes, workers, failures }: ManyOptions): Promise<number> {
   const startedMs = performance.now();
   let next = from;
   let calls = 0;
@@ -22,7 +24,12 @@ export async function runMany({ from, seeds, minutes, workers }: ManyOptions): P
   let excused = 0;
   let simulatedMs = 0;
   let done = 0;
-  let failure: string | undefined;
+  let failed = 0;
+  const fails = (failure: string | undefined) => {
+    if (failure === undefined) return;
+    failed += 1;
+    console.log(failure);
+  };
   const line = () => {
     const seconds = (performance.now() - startedMs) / 1_000;
     return `${done} of ${seeds} seeds, each twice: ${(done / seconds).toFixed(1)} a second, ${calls} calls, ${takeovers} takeovers, ${reAnchored} re-anchored, ${excused} dialogs excused, ${Math.round(simulatedMs / 3_600_000)} simulated hours`;
@@ -32,7 +39,7 @@ export async function runMany({ from, seeds, minutes, workers }: ManyOptions): P
     Array.from({ length: Math.min(workers, seeds) }, () => {
       const worker = new Worker(new URL("./worker.ts", import.meta.url));
       const give = () => {
-        if (failure !== undefined || next >= from + seeds) worker.postMessage(undefined);
+        if (failed >= failures || next >= from + seeds) worker.postMessage(undefined);
         else worker.postMessage({ seed: next++, minutes });
       };
       worker.on("message", (verdict: Verdict) => {
@@ -42,12 +49,12 @@ export async function runMany({ from, seeds, minutes, workers }: ManyOptions): P
         reAnchored += verdict.facts.reAnchored;
         excused += verdict.facts.excused;
         simulatedMs += 2 * verdict.facts.simulatedMs;
-        failure ??= verdict.failure;
+        fails(verdict.failure);
         give();
       });
       return new Promise<void>((resolve) => {
         worker.on("error", (error) => {
-          failure ??= `a worker died: ${error instanceof Error ? error.stack : String(error)}`;
+          fails(`a worker died: ${error instanceof Error ? error.stack : String(error)}`);
         });
         worker.on("exit", () => resolve());
         give();
@@ -55,8 +62,7 @@ export async function runMany({ from, seeds, minutes, workers }: ManyOptions): P
     }),
   );
   clearInterval(progress);
-  if (failure !== undefined) console.log(failure);
   console.log(line());
-  console.log(failure === undefined ? "0 broken invariants" : "1 broken invariant");
-  return failure === undefined ? 0 : 1;
+  console.log(`${failed} broken invariant${failed === 1 ? "" : "s"}`);
+  return failed === 0 ? 0 : 1;
 }
