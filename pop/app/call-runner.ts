@@ -33,6 +33,9 @@ export interface RunnerWorld {
 
 type MediaOf = (listener: MediaListener) => CallMedia;
 
+/** Who has answered while nobody was here says so again: after a takeover at the latest within about T2. RFC 3261 §13.3.1.4 */
+export const RING_GRACE_MS = 3_000;
+
 /** Inputs of one call that wait: more than this in one moment is a fault, not traffic. */
 export const CALL_INPUTS_MAX = 256;
 
@@ -91,8 +94,9 @@ export class CallRunner {
   ): CallRunner {
     const runner = new CallRunner(world, context, journal, media, checkpoint.state);
     const { clock } = world;
-    for (const [timer, dueAtMs] of deadlinesOf(checkpoint, clock.nowMs(), clock.unixMs()))
-      runner.#timers.start(timer, dueAtMs);
+    const nowMs = clock.nowMs();
+    for (const [timer, dueAtMs] of deadlinesOf(checkpoint, nowMs, clock.unixMs()))
+      runner.#timers.start(timer, timer === "call.ring" ? Math.max(dueAtMs, nowMs + RING_GRACE_MS) : dueAtMs);
     runner.#media.restore(checkpoint);
     return runner;
   }
