@@ -193,7 +193,11 @@ export class CallMedia {
     // A wish that was fulfilled before: the worker's stream is not begun anew for it.
     if (stood !== undefined && !stood.legs.includes(leg) && server.sendsTo(this.#call) !== undefined) return;
     const parked = await relay.park(this.#call, leg);
-    if (!parked.ok) return this.#tell({ kind: "park-failed", failure: parked.failure });
+    if (!parked.ok) {
+      // Forgotten by the relay, of which we may have heard already: caller and worker get a new place, once.
+      if (parked.failure.code === "media.not-anchored") return this.#tell({ kind: "media-lost" });
+      return this.#tell({ kind: "park-failed", failure: parked.failure });
+    }
     const connected = await server.connect(this.#call, parked.value.workerSendsTo);
     if (connected.ok || connected.failure.code === "media.worker-away") return; // it follows when "worker-back" comes
     if (connected.failure.code !== "media.not-open")

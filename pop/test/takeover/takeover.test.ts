@@ -96,6 +96,35 @@ test("an offer that rings and one that was answered are told to the region as su
   assert.deepEqual(service.dialogs.wire.slice(wire), ["CANCEL .1"]);
 });
 
+test("an agent who answered while nobody was here is heard, also when the ring timeout has passed meanwhile", async () => {
+  const service = new PaperService({ snapshot: ACME });
+  const call = await inQueue(service);
+  await service.region(offer(call));
+  await service.pass(13_500);
+  service.kill();
+  await service.pass(2_500);
+  const wire = service.dialogs.wire.length;
+  await service.takeOver({ diedMsAgo: 2_500 });
+  await service.pass(1_900);
+  await service.says(call, { kind: "leg-answered", leg: leg(call), sdp: SDP_OF_PHONE });
+  await service.pass(5_000);
+  assert.deepEqual(service.dialogs.wire.slice(wire), []);
+  const state = service.now.calls.list().find(({ basics }) => basics.id === call);
+  assert.ok(state?.phase.name === "running" && state.phase.far.name === "talking");
+});
+
+test("a leg that leaves just as the relay has lost the call costs nobody the call: caller and worker get a new place", async () => {
+  const service = new PaperService({ snapshot: ACME });
+  const call = await inQueue(service);
+  await service.region(offer(call));
+  service.now.relay.failNext("park", { code: "media.not-anchored" });
+  await service.says(call, { kind: "leg-failed", leg: leg(call), status: 486, detail: "busy" });
+  await service.pass(100);
+  assert.deepEqual(service.recordsOf(call), []);
+  assert.equal(service.now.relay.heardByCaller(call), "worker");
+  assert.equal(service.now.relay.asked.at(-1)?.command, "anchor");
+});
+
 test("timers go on by the wall clock; past ones fire in their order", async () => {
   const service = new PaperService({ snapshot: ACME });
   const call = await service.ring();
