@@ -246,6 +246,9 @@ export class SimMediaRelay implements MediaRelay {
       answer: leg === undefined || leg === bridged ? undefined : answer,
     }));
     const parked = await this.#about(call, (engine) => engine.park(call, leg));
+    // rtpengine is asked to delete a tag; that it knows none is as good. Only audio that has to come back fails.
+    if (!parked.ok && parked.failure.code === "media.not-anchored" && told.bridged === undefined)
+      return succeed({ workerSendsTo, media });
     if (parked.ok || parked.failure.code !== "media.relay-away") return parked;
     this.#unsettled.add(call);
     return succeed({ workerSendsTo, media });
@@ -471,6 +474,7 @@ export class SimMediaServer implements MediaServer {
   readonly #playing = new Map<CallId, PlayId>();
   /** What the worker was told of each call; it is told again when it has forgotten. */
   readonly #book = new Map<CallId, { address: RtpAddress; sendsTo: RtpAddress | undefined }>();
+  readonly #awaiting = new Set<() => void>();
   readonly #whenPlayed: ((event: Played) => void)[] = [];
   readonly #whenLost: (() => void)[] = [];
   readonly #whenConnected: (() => void)[] = [];
@@ -505,7 +509,21 @@ export class SimMediaServer implements MediaServer {
     this.#connected = engine;
     engine.onPlayed = (event) => void this.#pop.after(LOCAL_MS, () => this.#tell(engine, event));
     engine.process.whenDead(() => void this.#pop.after(LOCAL_MS, () => this.#lost(engine)));
+    for (const settle of [...this.#awaiting]) settle();
     for (const listener of this.#whenConnected) listener();
+  }
+
+  /** As the real adapter waits for a worker that comes a moment after pop. */
+  #greeting(): Promise<void> {
+    return new Promise((resolve) => {
+      const settle = () => {
+        alarm.cancel();
+        this.#awaiting.delete(settle);
+        resolve();
+      };
+      const alarm = this.#pop.after(GIVE_UP_MS, settle);
+      this.#awaiting.add(settle);
+    });
   }
 
   #tell(engine: WorkerEngine, event: Played): void {
@@ -527,6 +545,7 @@ export class SimMediaServer implements MediaServer {
 
   async open(call: CallId): Promise<Outcome<RtpAddress, MediaFailure>> {
     const wanted = this.#book.get(call)?.address;
+    if (this.#connected === undefined) await this.#greeting();
     const opened = await this.#ask((engine) => engine.open(call, wanted));
     if (opened.ok && !this.#book.has(call)) this.#book.set(call, { address: opened.value, sendsTo: undefined });
     return opened;

@@ -103,6 +103,14 @@ describe("what seeds have found (TRACK-RECORD.md)", () => {
     ],
     ["a wall clock that is set ends nobody's session", jump],
     [
+      "a relay that comes back from an empty store costs nobody the call",
+      [
+        { atMs: 28_000, kind: "redis-away", forMs: 617, empty: true },
+        { atMs: 30_000, kind: "kill-host", host: "a", forMs: 10_000 },
+        { atMs: 48_000, kind: "kill-process", service: "b", process: "rtpengine" },
+      ],
+    ],
+    [
       "a host that was stopped for as long as its lease lasts tells the region of no call that nobody knows later",
       [{ atMs: 28_081, kind: "stop-host", host: "b", forMs: 1_862 }],
     ],
