@@ -82,6 +82,8 @@ export class Invariants {
   readonly #ownersOfEpoch = new Map<string, string>();
   readonly #sides = new Map<string, DialogSide>();
   readonly #said = new Map<string, Said>();
+  /** Why a service hung up, by Call-ID. */
+  readonly #byes = new Map<string, string>();
   /** Requests that have reached a service, by branch and method: how often. */
   readonly #asked = new Map<string, number>();
   readonly #records = new Map<string, CallEvent>();
@@ -154,6 +156,8 @@ export class Invariants {
     if (head === undefined) return;
     this.#copy(head, by);
     if (head.kind === "request") this.#cseq(head);
+    if (head.kind === "request" && head.method === "BYE")
+      this.#byes.set(head.callId, /\r\nReason: *([^\r]*)/i.exec(text)?.[1] ?? "");
     if (head.method !== "INVITE" || head.kind !== "request") return;
     if (head.toTag !== "") this.#inDialog(head, text);
     else this.#invited(head, to, text);
@@ -242,8 +246,11 @@ export class Invariants {
   ended(dialog: PartyDialog, ending: Ending, who: string): void {
     if (dialog.answeredAtMs === undefined || this.excused.has(dialog)) return;
     const broken = (detail: string) => this.break("answered-calls-live", `${who}: ${detail}`, dialog.callId);
-    if (ending.kind === "they-hung-up") {
-      const code = /text="([^"]*)"/.exec(ending.reason)?.[1] ?? ending.reason;
+    // Our BYE is under way, or was lost: what they say meanwhile finds no dialog. RFC 3261 §15.1.1
+    const bye = ending.kind === "unknown-there" ? this.#byes.get(dialog.callId) : undefined;
+    const reason = ending.kind === "they-hung-up" ? ending.reason : bye;
+    if (reason !== undefined) {
+      const code = /text="([^"]*)"/.exec(reason)?.[1] ?? reason;
       const sinceMs = dialog.acknowledgedAtMs ?? dialog.answeredAtMs;
       const isSetUp = !dialog.isCaller && this.#world.nowMs() - sinceMs < SET_UP_MS;
       if (isSetUp && code.startsWith("media.")) return; // never joined: the relay was away just then, the caller is told

@@ -513,7 +513,7 @@ export class SimMediaServer implements MediaServer {
     for (const listener of this.#whenConnected) listener();
   }
 
-  /** As the real adapter waits for a worker that comes a moment after pop. */
+  /** As the real adapter waits for a worker that is being started. */
   #greeting(): Promise<void> {
     return new Promise((resolve) => {
       const settle = () => {
