@@ -57,7 +57,7 @@ const ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER";
 const OTHER_METHODS = ["register", "message", "subscribe", "publish", "notify", "info", "refer"] as const;
 /** Longer than any transfer rings. */
 const REFER_SECONDS = 60;
-const AWAY_MS = 10_000;
+const AWAY_MS = 30_000;
 /** RFC 3261 §14.1: in steps of 10 ms, and apart for the side that owns the Call-ID, which of the caller's dialog we are not. */
 const glareWaitMs = (side: CallSide): number =>
   side === "caller" ? 10 * Math.floor(systemRng.next() * 201) : 2_100 + 10 * Math.floor(systemRng.next() * 191);
