@@ -40,6 +40,9 @@ export interface KeeperTiming {
   readonly addressRetryMs: number;
   readonly pingEveryMs: number;
   readonly pongWithinMs: number;
+  /** The same in the first `settleMs` of a process, which has much to catch up with: to kill it would begin all of that anew. */
+  readonly firstPongWithinMs: number;
+  readonly settleMs: number;
   /** From the start of a process to its "serving". */
   readonly startWithinMs: number;
   /** A step that comes later than this after the one before it: the keeper itself was stopped, and judges nobody by that time. */
@@ -75,6 +78,8 @@ export const KEEPER_TIMING: KeeperTiming = {
   addressRetryMs: 1_000,
   pingEveryMs: 500,
   pongWithinMs: 1_500,
+  firstPongWithinMs: 5_000,
+  settleMs: 10_000,
   startWithinMs: 15_000,
   pauseMs: 750,
   emptyWithinMs: 2_000,
@@ -445,7 +450,8 @@ export type AddressState =
 
 export type ProcessState =
   | { readonly name: "starting"; readonly sinceMs: InstantMs }
-  | { readonly name: "serving"; readonly pongAtMs: InstantMs }
+  /** Once `settlesAtMs` is over it has to answer as quickly as ever. */
+  | { readonly name: "serving"; readonly pongAtMs: InstantMs; readonly settlesAtMs?: InstantMs }
   /** SIGKILL is on its way. */
   | { readonly name: "dying"; readonly sinceMs: InstantMs }
   | { readonly name: "dead"; readonly diedAtMs: InstantMs; readonly startAtMs: InstantMs };

@@ -33,7 +33,8 @@ const withProcess = (running: Running, process: ProcessName, state: ProcessState
 export function processServing(work: Work, role: Role, process: ProcessName): void {
   const running = runningOf(work, role);
   if (running?.processes[process]?.name !== "starting") return;
-  const next = withProcess(running, process, { name: "serving", pongAtMs: work.now });
+  const settlesAtMs = work.now + work.settings.timing.settleMs;
+  const next = withProcess(running, process, { name: "serving", pongAtMs: work.now, settlesAtMs });
   const complete = Object.values(next.processes).every(({ name }) => name === "serving");
   if (complete && !running.complete) {
     const { service, tenure } = work.of(role);
@@ -46,8 +47,9 @@ export function processServing(work: Work, role: Role, process: ProcessName): vo
 
 export function pong(work: Work, role: Role, process: ProcessName): void {
   const running = runningOf(work, role);
-  if (running?.processes[process]?.name !== "serving") return;
-  change(work, role, withProcess(running, process, { name: "serving", pongAtMs: work.now }));
+  const state = running?.processes[process];
+  if (running === undefined || state?.name !== "serving") return;
+  change(work, role, withProcess(running, process, { ...state, pongAtMs: work.now }));
 }
 
 /** @returns true once it has died so often that the service is better off at the twin's */
@@ -96,7 +98,7 @@ export function keepRunning(work: Work, role: Role): void {
       work.note("info", "process.restarting", { service, process });
       work.do({ kind: "start-process", service, process, epoch, untilMs, diedAtMs: state.diedAtMs });
       running = withProcess(running, process, { name: "starting", sinceMs: work.now });
-    } else if (state.name === "serving" && work.now - state.pongAtMs >= timing.pongWithinMs) kill("process.hung");
+    } else if (state.name === "serving" && work.now - state.pongAtMs >= patienceMs(work, state)) kill("process.hung");
     else if (state.name === "starting" && work.now - state.sinceMs >= timing.startWithinMs) kill("process.slow-start");
     else if (state.name === "dying" && work.now - state.sinceMs >= timing.callWithinMs) {
       work.do({ kind: "kill-process", service, process });
@@ -109,6 +111,11 @@ export function keepRunning(work: Work, role: Role): void {
   }
   change(work, role, running);
 }
+
+const patienceMs = (
+  { now, settings }: Work,
+  { settlesAtMs = 0 }: Extract<ProcessState, { name: "serving" }>,
+): number => (now < settlesAtMs ? settings.timing.firstPongWithinMs : settings.timing.pongWithinMs);
 
 /** We were stopped ourselves: nobody is late by that time. */
 export function forgivePause(work: Work, pausedMs: number): void {
