@@ -68,6 +68,8 @@ class Host {
   readonly missed: (() => void)[] = [];
   /** Every set of this host, also of keepers that have died. */
   readonly sets = new Map<PopHostId, Serving>();
+  /** Processes that answer no ping. */
+  readonly deaf = new Set<string>();
   readonly notes: { readonly atMs: number; readonly note: KeeperNote }[] = [];
   readonly replies: { readonly id: string; readonly ok: boolean; readonly code: string }[] = [];
   wake = 0;
@@ -383,7 +385,7 @@ export class SimulatedPair {
       }
       case "ping": {
         const alive = [...(host.sets.get(effect.service)?.alive ?? [])];
-        for (const process of alive)
+        for (const process of alive.filter((name) => !host.deaf.has(name)))
           this.#soon(host, 1, { kind: "pong", service: effect.service, process: process as never });
         return;
       }

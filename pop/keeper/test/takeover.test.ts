@@ -512,6 +512,21 @@ describe("processes", () => {
     assert.equal(pair.notes(pair.a, "process.restarting").length, 1);
   });
 
+  test("one that hangs is replaced within two seconds; one that has just begun has longer, but not for ever", () => {
+    const pair = pairAtWork();
+    pair.runFor(KEEPER_TIMING.settleMs);
+    const hangs = () => pair.notes(pair.a, "process.hung").length;
+    pair.a.deaf.add("rtpengine");
+    pair.runFor(2_100);
+    assert.equal(hangs(), 1);
+    pair.runFor(3_000);
+    assert.ok(pair.a.sets.get(A)?.alive.has("rtpengine"));
+    assert.equal(hangs(), 1, "it has much to catch up with");
+    pair.runFor(KEEPER_TIMING.firstPongWithinMs);
+    assert.equal(hangs(), 2);
+    assert.deepEqual(pair.holders(A), [pair.a]);
+  });
+
   test("one that dies again and again: its service goes to the twin, and does not come back by itself", () => {
     const pair = pairAtWork();
     for (let death = 0; death < 8; death++) {
