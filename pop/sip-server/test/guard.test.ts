@@ -187,6 +187,7 @@ test("overload: new requests get 503 with Retry-After, spread; what belongs to c
   world.runFor(10);
   const [invite] = host.application.heard;
   assert.ok(invite);
+  for (let at = 0; at < 4; at++) host.endpoint.onLoopProbe({ intervalMs: 250, delayMs: 1, utilization: 0.1 }); // a process's first second is not judged
   for (let at = 0; at < 2; at++) host.endpoint.onLoopProbe({ intervalMs: 250, delayMs: 400, utilization: 1 });
   assert.equal(host.endpoint.newPerSecondMax, OVERLOAD_LIMITS.newPerSecondMin); // nobody had come in the last probe's time
   const before = host.endpoint.facts;
