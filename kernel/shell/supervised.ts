@@ -6,6 +6,7 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { systemRng } from "../rng.ts";
 import { LogFile } from "./log-file.ts";
+import { prefer } from "./precedence.ts";
 import { type Probe, probe } from "./probe.ts";
 import { afterDeath } from "./restart-policy.ts";
 
@@ -151,6 +152,7 @@ export class Supervised {
       env: { ...process.env, NO_COLOR: "1", ...plan.env },
     });
     this.#child = child;
+    prefer(child.pid, plan.name);
     this.#gone = new Promise((resolve) => {
       let failed: string | undefined;
       child.on("error", (error) => {

@@ -3,9 +3,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { KeeperSays, KeptSays } from "../../../../kernel/shell/kept.ts";
+import { prefer } from "../../../../kernel/shell/precedence.ts";
 import type { ProcessEnd } from "../../boundary/serving-processes.ts";
 import type { ProcessName } from "../../core/keeper-words.ts";
-import { prefer } from "./precedence.ts";
 
 export interface ChildHears {
   line(line: string): void;
