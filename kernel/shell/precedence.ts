@@ -7,12 +7,12 @@ import { setPriority } from "node:os";
 
 /** Niceness; the lower, the sooner. */
 const PRECEDENCE: Readonly<Record<string, number>> = {
-  keeper: -10,
-  rtpengine: -10,
-  redis: -10,
-  etcd: -10,
-  "media-worker": -5,
-  pop: -5,
+  keeper: -16,
+  rtpengine: -16,
+  redis: -12,
+  etcd: -12,
+  "media-worker": -12,
+  pop: -8,
   "sip-server": -5,
 };
 
