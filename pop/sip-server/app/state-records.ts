@@ -11,12 +11,11 @@ import {
   type Plain,
   RecordFault,
   type RecordUnusable,
-  readable,
   requestFrom,
   requestText,
   responseFrom,
 } from "../core/record/record.ts";
-import { RECORD_VERSION } from "../core/record/versions.ts";
+import { RECORD_VERSION, readable } from "../core/record/versions.ts";
 import type { SessionState } from "../core/session/session-timer.ts";
 import { serverKey } from "../core/transaction/key.ts";
 import type { Owner, Owners } from "./applications/owners.ts";

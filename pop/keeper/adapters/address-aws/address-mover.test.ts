@@ -105,7 +105,7 @@ describe("the EC2 API, in its moods", () => {
       [403, "<html>".repeat(100_000)],
       [302, ""],
     ] as const) {
-      const { ec2, mover } = await cloud({ takeMsMax: 300 });
+      const { ec2, mover } = await cloud({ takeMsMax: 5_000 });
       ec2.answer = { status, body };
       const taken = await mover("eni-here").take(SERVICE);
       assert.ok(!taken.ok && taken.failure.code === "address.refused", `${status}`);

@@ -3,7 +3,6 @@
 //
 // `version` is that of the format. A reader refuses a version it does not know; a field may be added within one.
 
-import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
 import type { Dialog } from "../dialog/dialog.ts";
 import type { ResponseDraft } from "../drachtio/command.ts";
 import type { Flow } from "../flow.ts";
@@ -12,8 +11,6 @@ import { PARSE_LIMITS, type ParseLimits, parseMessage } from "../message/parse.t
 import { serialise } from "../message/serialise.ts";
 import type { Exchange } from "../session/offer-answer.ts";
 import type { SessionState } from "../session/session-timer.ts";
-import { misshapen } from "./shape.ts";
-import { filled, isRecordVersion, RECORD_VERSIONS } from "./versions.ts";
 
 /**
  * Numbers that may have been used after the record was written: whoever takes a dialog up goes on so much higher. RFC 3261
@@ -275,25 +272,3 @@ export function disconnected<Value>(value: Value): Value {
     copy[name] = name === "connection" ? undefined : disconnected(field);
   return copy as Value;
 }
-
-/** Whether this can be read here at all, whatever it is. @fails record.unusable */
-export function readable(given: unknown): Outcome<EndpointRecord, RecordUnusable> {
-  const version = versionOf(given);
-  if (version !== undefined && !isRecordVersion(version)) return unknownVersion(version);
-  const fault = misshapen(given);
-  if (fault !== undefined) return fail({ code: "record.unusable", reason: fault });
-  const record = disconnected(given as EndpointRecord);
-  const other = record.dialogs.find((dialog) => !isRecordVersion(dialog.version));
-  return other === undefined ? succeed(filled(record)) : unknownVersion(other.version);
-}
-
-const versionOf = (given: unknown): number | undefined =>
-  typeof given === "object" && given !== null && "version" in given && typeof given.version === "number"
-    ? given.version
-    : undefined;
-
-const unknownVersion = (version: number): Outcome<never, RecordUnusable> =>
-  fail({
-    code: "record.unusable",
-    reason: `version ${version}, and this server reads ${RECORD_VERSIONS.join(" and ")}`,
-  });

@@ -6,7 +6,15 @@
 // This server reads both. It writes the older one for a release when it is told to (`checkpoints.writeVersion`), so that a
 // host can go back to what it ran before. Fields may be added within a version: a reader skips what it does not know.
 
-import type { DialogRecord, EndpointRecord, TransactionRecord } from "./record.ts";
+import { fail, type Outcome, succeed } from "../../../../kernel/outcome.ts";
+import {
+  type DialogRecord,
+  disconnected,
+  type EndpointRecord,
+  type RecordUnusable,
+  type TransactionRecord,
+} from "./record.ts";
+import { misshapen } from "./shape.ts";
 
 export const RECORD_VERSIONS = [1, 2] as const;
 
@@ -65,3 +73,25 @@ function rewrittenDialog(dialog: DialogRecord, rewrite: Rewrite): DialogRecord {
     unacknowledged: unacknowledged && { ...unacknowledged, invite: rewrite(unacknowledged.invite) },
   };
 }
+
+/** Whether this can be read here at all, whatever it is. @fails record.unusable */
+export function readable(given: unknown): Outcome<EndpointRecord, RecordUnusable> {
+  const version = versionOf(given);
+  if (version !== undefined && !isRecordVersion(version)) return unknownVersion(version);
+  const fault = misshapen(given);
+  if (fault !== undefined) return fail({ code: "record.unusable", reason: fault });
+  const record = disconnected(given as EndpointRecord);
+  const other = record.dialogs.find((dialog) => !isRecordVersion(dialog.version));
+  return other === undefined ? succeed(filled(record)) : unknownVersion(other.version);
+}
+
+const versionOf = (given: unknown): number | undefined =>
+  typeof given === "object" && given !== null && "version" in given && typeof given.version === "number"
+    ? given.version
+    : undefined;
+
+const unknownVersion = (version: number): Outcome<never, RecordUnusable> =>
+  fail({
+    code: "record.unusable",
+    reason: `version ${version}, and this server reads ${RECORD_VERSIONS.join(" and ")}`,
+  });
