@@ -33,6 +33,8 @@ describe("tollgate host drain", () => {
   let calls: number[] = [0];
   let handOver: { readonly status: number; readonly body: object } = { status: 200, body: { ok: true } };
   let drain = handOver;
+  /** So many times the twin cannot take it yet. */
+  let declines = 0;
   let asked: string[] = [];
 
   const listen = (
@@ -67,6 +69,10 @@ describe("tollgate host drain", () => {
     }
     if (token !== `Bearer ${TOKEN}`) return { status: 401, body: { code: "token.refused" } };
     asked.push(`${path} ${body}`);
+    if (path === "/hand-over" && declines > 0) {
+      declines--;
+      return { status: 409, body: { code: "hand-over.twin-declines" } };
+    }
     return path === "/drain" ? drain : handOver;
   };
 
@@ -151,6 +157,13 @@ describe("tollgate host drain", () => {
     assert.equal(code, 0);
     assert.equal(JSON.parse(out).callsMoved, 3);
     assert.deepEqual(calls, [2], "looked once");
+  });
+
+  test("a twin that cannot take it yet is asked again", async () => {
+    declines = 1;
+    const { code } = await run(HOST, "--move");
+    assert.equal(code, 0);
+    assert.deepEqual(asked, [DRAINED, MOVED, MOVED]);
   });
 
   test("without a twin it stays, without new calls: exit 1, and why", async () => {

@@ -19,6 +19,7 @@ import {
 
 const OPTIONS = { ...REGION_OPTIONS, json: { type: "boolean" } } as const;
 const ASK_EVERY_MS = 1_000;
+const DECLINED_MS_MAX = 8_000;
 const WAIT_MS_MAX = 24 * 3_600_000;
 
 type Host = RegionClient["state"]["hosts"][number];
@@ -119,6 +120,17 @@ Exit: 0 every host answers and every service is served · 1 otherwise · 69 the 
   },
 };
 
+/** A twin that has just given something up is not ready to take it: asked again for a few seconds. */
+async function askForMove(...asked: Parameters<typeof ask>): ReturnType<typeof ask> {
+  const untilMs = performance.now() + DECLINED_MS_MAX;
+  let answer = await ask(...asked);
+  while (answer.body.code === "hand-over.twin-declines" && performance.now() < untilMs) {
+    await new Promise((resolve) => setTimeout(resolve, ASK_EVERY_MS));
+    answer = await ask(...asked);
+  }
+  return answer;
+}
+
 /** "10m", "90s", "1h" */
 function waitMsOf(invocation: Invocation): number {
   const said = text(invocation, "wait") ?? "10m";
@@ -176,7 +188,7 @@ Exit: 0 HOST serves nothing any more · 1 it could not be moved, and still serve
 
     const moved: { service: string; ok: boolean; code?: string }[] = [];
     for (const service of await servedNow()) {
-      const answer = await ask(host, "/hand-over", { service });
+      const answer = await askForMove(host, "/hand-over", { service });
       const ok = answer.status === 200;
       moved.push({ service, ok, ...(answer.body.code === undefined ? {} : { code: answer.body.code }) });
       say(
@@ -206,7 +218,7 @@ Exit: 0 HOST serves its own service and takes new calls · 1 it could not be bro
     const client = connectRegion(dataDirOf(invocation), regionOf(invocation));
     const host = hostNamed(client, invocation.positionals[0] ?? "");
     await ask(host, "/drain", { on: false });
-    const answer = await ask(host, "/return", {});
+    const answer = await askForMove(host, "/return", {});
     const home = answer.status === 200 || answer.body.code === "hand-over.already-home";
     if (invocation.values.json === true)
       printJson({
