@@ -105,11 +105,13 @@ describe("the EC2 API, in its moods", () => {
       [403, "<html>".repeat(100_000)],
       [302, ""],
     ] as const) {
-      const { ec2, mover } = await cloud({ takeMsMax: 5_000 });
+      const { ec2, mover } = await cloud({ takeMsMax: status === 302 ? 300 : 5_000 });
       ec2.answer = { status, body };
       const taken = await mover("eni-here").take(SERVICE);
-      assert.ok(!taken.ok && taken.failure.code === "address.refused", `${status}`);
-      assert.ok(taken.failure.detail.length <= 200);
+      assert.ok(!taken.ok, `${status}`);
+      // A redirect is no answer at all: it is tried again until the time is over, which may be in the middle of a try.
+      if (status === 302 && taken.failure.code === "address.timed-out") continue;
+      assert.ok(taken.failure.code === "address.refused" && taken.failure.detail.length <= 200, `${status}`);
     }
   });
 
