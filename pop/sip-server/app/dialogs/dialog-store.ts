@@ -9,6 +9,7 @@ import type { AcceptanceRecord, CallRecord, DialogReference } from "../../core/r
 import type { Exchange } from "../../core/session/offer-answer.ts";
 import * as sessionTimer from "../../core/session/session-timer.ts";
 import type { Owner } from "../applications/owners.ts";
+import { CallIdIndex } from "../shell/call-id-index.ts";
 import type { WheelTimer } from "../shell/timer-wheel.ts";
 
 /** A 2xx the application has yet to acknowledge. */
@@ -92,7 +93,7 @@ export class DialogStore {
   readonly #forks = new Map<string, DialogEntry[]>();
   readonly #byKey = new Map<string, DialogEntry>();
   /** For a record of one call. */
-  readonly #byCallId = new Map<string, DialogEntry[]>();
+  readonly #byCallId = new CallIdIndex<DialogEntry>();
   /** Keys of dialogs that ended last; `#endedAt` is where the next one goes. */
   readonly #ended: string[] = [];
   #endedAt = 0;
@@ -127,9 +128,7 @@ export class DialogStore {
   put(entry: DialogEntry): void {
     const { dialog } = entry;
     this.#byKey.set(keyOf(dialog), entry);
-    const others = this.#byCallId.get(dialog.callId);
-    if (others === undefined) this.#byCallId.set(dialog.callId, [entry]);
-    else others.push(entry);
+    this.#byCallId.add(dialog.callId, entry);
     const known = this.#byId.get(dialog.id);
     if (known === undefined || known.dialog.phase !== "confirmed") this.#byId.set(dialog.id, entry);
     if (known === undefined) return;
@@ -187,13 +186,7 @@ export class DialogStore {
 
   #unlist(entry: DialogEntry): void {
     const { callId } = entry.dialog;
-    const entries = this.#byCallId.get(callId);
-    const at = entries?.indexOf(entry) ?? -1;
-    if (entries === undefined || at === -1) return;
-    entries.splice(at, 1);
-    if (entries.length > 0) return;
-    this.#byCallId.delete(callId);
-    this.onLastEnded(callId);
+    if (this.#byCallId.remove(callId, entry)) this.onLastEnded(callId);
   }
 
   /** Of the last dialogs that ended: a Replaces may come too late. RFC 3891 §3. */
@@ -210,15 +203,13 @@ export class DialogStore {
   }
 
   ofCallId(callId: string): readonly DialogEntry[] {
-    return this.#byCallId.get(callId) ?? NONE;
+    return this.#byCallId.of(callId);
   }
 
   *ownedBy(owner: Owner): Iterable<DialogEntry> {
     for (const entry of this.#byKey.values()) if (entry.owner === owner) yield entry;
   }
 }
-
-const NONE: readonly DialogEntry[] = [];
 
 export const keyOf = (dialog: Dialog): string => dialogKey(dialog.callId, dialog.localTag, dialog.remoteTag);
 

@@ -10,6 +10,7 @@ import { clientKey, mergeKey, serverKey } from "../../core/transaction/key.ts";
 import * as nonInviteClient from "../../core/transaction/non-invite-client.ts";
 import * as nonInviteServer from "../../core/transaction/non-invite-server.ts";
 import type { TransactionContext } from "../../core/transaction/timing.ts";
+import { CallIdIndex } from "../shell/call-id-index.ts";
 import { ClientDriver, type ClientMachine, type ClientTransaction, type ClientUser } from "./client-transaction.ts";
 import { ServerDriver, type ServerMachine, type ServerTransaction, type ServerUser } from "./server-transaction.ts";
 import type { TransactionShell } from "./transaction-driver.ts";
@@ -31,7 +32,7 @@ export class TransactionLayer {
   readonly #clients = new Map<string, ClientDriver<Named>>();
   readonly #servers = new Map<string, ServerDriver<Named>>();
   /** Both sides, for a record of one call. */
-  readonly #byCallId = new Map<string, Driver[]>();
+  readonly #byCallId = new CallIdIndex<Driver>();
   /** Client transactions over streams, by the connection or the peer they were sent to. */
   readonly #byRoad = new Map<string, Set<string>>();
   /** Requests outside dialogs under way, to see a second copy that came by another path: §8.2.2.2. */
@@ -101,26 +102,13 @@ export class TransactionLayer {
     }
     const client: ClientDriver<State> = new ClientDriver(machine, context, this.shell, request, flow, user, forget);
     this.#clients.set(key, client);
-    this.#list(client);
+    this.#byCallId.add(client.request.callId, client);
     return client;
-  }
-
-  #list(driver: Driver): void {
-    const { callId } = driver.request;
-    const others = this.#byCallId.get(callId);
-    if (others === undefined) this.#byCallId.set(callId, [driver]);
-    else others.push(driver);
   }
 
   #unlist(driver: Driver): void {
     const { callId } = driver.request;
-    const drivers = this.#byCallId.get(callId);
-    const at = drivers?.indexOf(driver) ?? -1;
-    if (drivers === undefined || at === -1) return;
-    drivers.splice(at, 1);
-    if (drivers.length > 0) return;
-    this.#byCallId.delete(callId);
-    this.onLastEnded(callId);
+    if (this.#byCallId.remove(callId, driver)) this.onLastEnded(callId);
   }
 
   hasOf(callId: string): boolean {
@@ -128,12 +116,12 @@ export class TransactionLayer {
   }
 
   *serversOf(callId: string): Iterable<ServerTransaction> {
-    for (const driver of this.#byCallId.get(callId) ?? []) if (driver instanceof ServerDriver) yield driver;
+    for (const driver of this.#byCallId.of(callId)) if (driver instanceof ServerDriver) yield driver;
   }
 
   /** Nothing of this call is heard or sent any more. For one that could not be taken up whole. */
   drop(callId: string): void {
-    for (const driver of [...(this.#byCallId.get(callId) ?? [])]) driver.abandon();
+    for (const driver of [...this.#byCallId.of(callId)]) driver.abandon();
   }
 
   #leave(road: string, key: string): void {
@@ -180,15 +168,14 @@ export class TransactionLayer {
     };
     const server: ServerDriver<State> = new ServerDriver(machine, context, this.shell, request, flow, user, forget);
     this.#servers.set(key, server);
-    this.#list(server);
+    this.#byCallId.add(server.request.callId, server);
     return server;
   }
 
   /** As data, with deadlines as wall-clock time. @param callId undefined: all of them */
   records(unixMs: number, callId: string | undefined): TransactionRecord[] {
     const records: TransactionRecord[] = [];
-    if (callId !== undefined)
-      for (const driver of this.#byCallId.get(callId) ?? []) records.push(recordOf(driver, unixMs));
+    if (callId !== undefined) for (const driver of this.#byCallId.of(callId)) records.push(recordOf(driver, unixMs));
     else {
       for (const client of this.#clients.values()) records.push(recordOf(client, unixMs));
       for (const server of this.#servers.values()) records.push(recordOf(server, unixMs));
