@@ -20,7 +20,7 @@ import { type Header, header, headerValue, type SipRequest, type SipResponse } f
 import { giveUpMs } from "../../core/transaction/timing.ts";
 import type { Owner } from "../applications/owners.ts";
 import type { Shell } from "../shell/shell.ts";
-import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
+import { OneShot, type TimerOwner } from "../shell/timer-wheel.ts";
 import type { DialogEntry, DialogStore } from "./dialog-store.ts";
 
 export interface Refusal {
@@ -53,7 +53,7 @@ export class DialogUsages {
   readonly #shell: Shell;
   readonly #unsolicited: ReadonlySet<string>;
   readonly #dialogs: DialogStore;
-  readonly #timers = new Map<DialogEntry, UsageTimer>();
+  readonly #timers = new Map<DialogEntry, OneShot>();
   /** SUBSCRIBEs and REFERs outside dialogs whose NOTIFYs may still make dialogs, by Call-ID and our tag. */
   readonly #asking = new Map<string, Asking>();
   /** Set by whoever can send. */
@@ -323,7 +323,7 @@ export class DialogUsages {
 
   #startTimer(entry: DialogEntry, afterMs: number): void {
     this.#stopTimer(entry);
-    const owner = new UsageTimer(() => {
+    const owner = new OneShot(() => {
       this.#timers.delete(entry);
       this.#feed(entry, { kind: "due" });
     });
@@ -352,18 +352,5 @@ class Asking {
   constructor(request: SipRequest, link: Owner) {
     this.request = request;
     this.link = link;
-  }
-}
-
-class UsageTimer implements TimerOwner {
-  timer: WheelTimer | undefined;
-  readonly #due: () => void;
-
-  constructor(due: () => void) {
-    this.#due = due;
-  }
-
-  onTimer(): void {
-    this.#due();
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Owner, Owners } from "../applications/owners.ts";
 import type { Shell } from "../shell/shell.ts";
-import type { TimerOwner, WheelTimer } from "../shell/timer-wheel.ts";
+import { OneShot, type TimerOwner, type WheelTimer } from "../shell/timer-wheel.ts";
 import type { DialogEntry, DialogStore } from "./dialog-store.ts";
 
 /** BYEs go out in turns of this length. */
@@ -19,7 +19,7 @@ export class Orphans implements TimerOwner {
   readonly #owners: Owners;
   readonly #user: OrphanUser;
   readonly #failed: (error: unknown) => void;
-  readonly #graces = new Map<Owner, Grace>();
+  readonly #graces = new Map<Owner, OneShot>();
   /** Their grace is over; they are given up in turns. */
   readonly #doomed: DialogEntry[] = [];
   #turn: WheelTimer | undefined;
@@ -39,7 +39,7 @@ export class Orphans implements TimerOwner {
   /** The owner's connection is gone. */
   begin(owner: Owner, graceMs = this.#shell.limits.orphanGraceMs): void {
     this.#stop(owner);
-    const grace = new Grace(() => this.giveUp(owner));
+    const grace = new OneShot(() => this.giveUp(owner));
     grace.timer = this.#shell.wheel.start(grace, "orphans", graceMs);
     this.#graces.set(owner, grace);
   }
@@ -84,18 +84,5 @@ export class Orphans implements TimerOwner {
     const grace = this.#graces.get(owner);
     if (grace?.timer !== undefined) this.#shell.wheel.stop(grace.timer);
     this.#graces.delete(owner);
-  }
-}
-
-class Grace implements TimerOwner {
-  timer: WheelTimer | undefined;
-  readonly #over: () => void;
-
-  constructor(over: () => void) {
-    this.#over = over;
-  }
-
-  onTimer(): void {
-    this.#over();
   }
 }

@@ -7,6 +7,20 @@ export interface TimerOwner {
   onTimer(name: string): void;
 }
 
+/** For what has a moment of its own and no names to tell apart. */
+export class OneShot implements TimerOwner {
+  timer: WheelTimer | undefined;
+  readonly #due: () => void;
+
+  constructor(due: () => void) {
+    this.#due = due;
+  }
+
+  onTimer(): void {
+    this.#due();
+  }
+}
+
 /** Sets the one alarm; the next call replaces it. */
 export interface Alarm {
   set(afterMs: number, ring: () => void): void;
