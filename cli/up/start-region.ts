@@ -1,9 +1,9 @@
 // Brings up the local target of one region, in order, and takes it down again. `tollgate up`, the demo, the end-to-end
 // tests and the capacity runs all call this; only the first shows what the processes write.
 
-import { accessSync, constants, mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { networkInterfaces } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import {
   developmentKeeperCertificate,
   developmentSipCertificate,
@@ -11,6 +11,7 @@ import {
 import { silentLog } from "../../kernel/log.ts";
 import { fail, type Outcome, succeed } from "../../kernel/outcome.ts";
 import { type AlreadyRunning, isAlive, takeLock } from "../../kernel/shell/lock.ts";
+import { onPath } from "../../kernel/shell/on-path.ts";
 import { Supervised } from "../../kernel/shell/supervised.ts";
 import { readCatalogue } from "../../regions/read-catalogue.ts";
 import { type CatalogueInvalid, showCatalogueMistakes } from "../../regions/schema/catalogue.ts";
@@ -542,18 +543,6 @@ async function untilGone(pids: readonly number[]): Promise<void> {
 
 const hasIpv6 = (): boolean =>
   Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1") === true);
-
-function onPath(program: string): boolean {
-  const folders = program.includes("/") ? [""] : (process.env.PATH ?? "").split(delimiter);
-  return folders.some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 const PACKAGES: Readonly<Record<string, string>> = {
   etcd: "etcd-server",

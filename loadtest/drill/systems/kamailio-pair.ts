@@ -3,11 +3,14 @@
 //
 // Runs in network namespaces below the one it is called in, which must be a throw-away one: it makes a bridge there.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { createWriteStream, mkdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
 
 export interface KamailioPairOptions {
   /** Logs, configuration and Redis' data. */
@@ -240,20 +243,6 @@ async function inOwnNamespace(holder: ChildProcess): Promise<number> {
     }
   }
   throw new Error("no network namespace could be made: this needs root");
-}
-
-function run(command: string, args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
-    let said = "";
-    child.stderr.on("data", (text) => {
-      said += String(text);
-    });
-    child.on("error", reject);
-    child.on("close", (code) =>
-      code === 0 ? resolve() : reject(new Error(`${command} ${args.join(" ")}: ${said.trim()}`)),
-    );
-  });
 }
 
 const gone = (child: ChildProcess): Promise<void> => new Promise((resolve) => child.once("close", () => resolve()));

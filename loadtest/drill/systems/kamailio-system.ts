@@ -1,8 +1,7 @@
 // keepalived, Kamailio and rtpengine as the system under test: the same calls, fault and judgement as for a region of ours. What a
 // proxy cannot do at all (menus, prompts, queues) is not asked of it.
 
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { onPath } from "../../../kernel/shell/on-path.ts";
 import type { Network } from "../drill-file.ts";
 import type { ClassName } from "../load-classes.ts";
 import { numberOf, referUri } from "./drill-tenant.ts";
@@ -20,7 +19,7 @@ export const kamailioSystem = (name: string, advertSeconds: number): SystemUnder
   cannotRunOn(network) {
     if (network !== "netns") return "its virtual address moves between network namespaces: only --network netns";
     if (process.getuid?.() !== 0) return "network namespaces need root";
-    const missing = Object.entries(BASELINE_PROGRAMS).filter(([program]) => !onPath(program));
+    const missing = Object.entries(BASELINE_PROGRAMS).filter(([program]) => !onPath(program, ["/usr/sbin"]));
     return missing.length === 0 ? undefined : `missing Debian packages: ${missing.map(([, name]) => name).join(", ")}`;
   },
   start: (plan) => start(plan, advertSeconds),
@@ -48,15 +47,4 @@ async function start({ lanes, folder }: SystemPlan, advertSeconds: number): Prom
     stop: () => pair.stop(),
     killAll: () => pair.killAll(),
   };
-}
-
-function onPath(program: string): boolean {
-  return [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin"].some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
