@@ -557,17 +557,7 @@ class Drilling {
     const steady = this.#steadyCalls();
     const setUps = this.#setUps(sip);
     return {
-      version: 1,
-      drill: this.#drill.name,
-      purpose: this.#drill.purpose,
-      system: this.#run.system.name,
-      network: this.#run.network,
-      service: system.service.host,
-      startedAtUnixMs: this.#startedAtUnixMs,
-      lastedMs: Date.now() - this.#startedAtUnixMs,
-      machine: machine(),
-      phases: this.#phases,
-      fault: { atUnixMs: this.#faultAtUnixMs, steps: this.#faultSteps },
+      ...this.#head(),
       milestones,
       timeline,
       probes: {
@@ -704,11 +694,10 @@ class Drilling {
     return judgeSetUps(sip.messages, new Set([this.#load.host]), this.#faultAtUnixMs);
   }
 
-  #abortedReport(why: string): DrillReport {
-    const calls = this.#planned.map((plan) => this.#callReport(plan, undefined, undefined, [], [], undefined));
-    const classes = classReports(this.#classes, this.#cannot, calls, this.#drill.expectedLoss);
+  /** What every report begins with, whatever came of the drill. */
+  #head() {
     return {
-      version: 1,
+      version: 1 as const,
       drill: this.#drill.name,
       purpose: this.#drill.purpose,
       system: this.#run.system.name,
@@ -717,10 +706,18 @@ class Drilling {
       startedAtUnixMs: this.#startedAtUnixMs,
       lastedMs: Date.now() - this.#startedAtUnixMs,
       machine: machine(),
-      verdict: "aborted",
-      aborted: why,
       phases: this.#phases,
       fault: { atUnixMs: this.#faultAtUnixMs, steps: this.#faultSteps },
+    };
+  }
+
+  #abortedReport(why: string): DrillReport {
+    const calls = this.#planned.map((plan) => this.#callReport(plan, undefined, undefined, [], [], undefined));
+    const classes = classReports(this.#classes, this.#cannot, calls, this.#drill.expectedLoss);
+    return {
+      ...this.#head(),
+      verdict: "aborted",
+      aborted: why,
       milestones: {},
       timeline: [],
       probes: { sent: [], firstInDialogMs: null },
