@@ -3,35 +3,12 @@ import { test } from "node:test";
 import { asId, type CallId } from "../../../kernel/ids.ts";
 import type { CallInput } from "../../core/call/call-execution.ts";
 import type { RoutingDirective } from "../../core/call/contact-routing.ts";
+import { inQueue, offer, queued, talking } from "./paper-calls.ts";
 import { PaperPop, SDP_OF_PHONE } from "./paper-pop.ts";
 import { ACME } from "./paper-tenant.ts";
 
 const ACK: CallInput = { kind: "caller-acked" };
 const BYE: CallInput = { kind: "caller-hung-up", reason: "BYE" };
-
-const offer = (contactId: CallId): RoutingDirective => ({
-  kind: "offer",
-  offerId: asId<"offer">("o1"),
-  contactId,
-  agentId: asId<"agent">("alice"),
-  agentUri: "sip:alice@127.30.0.1",
-  ringTimeoutMs: 15_000,
-  queueId: asId<"queue">("support"),
-});
-const queued = (contactId: CallId): RoutingDirective => ({
-  kind: "queued",
-  contactId,
-  queueId: asId<"queue">("support"),
-  position: 1,
-});
-
-async function inQueue(pop: PaperPop): Promise<CallId> {
-  const call = await pop.ring();
-  await pop.says("caller", "ACK", call, ACK);
-  await pop.promptEnds(call);
-  await pop.presses(call, "1");
-  return call;
-}
 
 test("ladder: greeted, queued, offered, joined, hung up by the caller", async () => {
   const pop = new PaperPop(ACME);
@@ -306,14 +283,6 @@ test("a clean stop waits for the media of every call, not of the last alone; and
   assert.equal(finished, true);
   assert.deepEqual(pop.relay.calls, []);
 });
-
-async function talking(pop: PaperPop): Promise<CallId> {
-  const call = await inQueue(pop);
-  await pop.region(queued(call));
-  await pop.region(offer(call));
-  await pop.says("agent", "200", call, { kind: "leg-answered", leg: pop.leg(call), sdp: SDP_OF_PHONE });
-  return call;
-}
 
 const refer = (pop: PaperPop, call: CallId, number: string | undefined, n = 1): CallInput => ({
   kind: "referred",

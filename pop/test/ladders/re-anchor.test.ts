@@ -1,28 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asId } from "../../../kernel/ids.ts";
+import { inQueue, talking } from "./paper-calls.ts";
 import { PaperPop, SDP_OF_PHONE } from "./paper-pop.ts";
 import { ACME } from "./paper-tenant.ts";
 
-const queueId = asId<"queue">("support");
-
 test("ladder: the relay loses a call that talks; a re-INVITE to each side, and it goes on", async () => {
   const pop = new PaperPop(ACME);
-  const call = await pop.ring();
-  await pop.says("caller", "ACK", call, { kind: "caller-acked" });
-  await pop.promptEnds(call);
-  await pop.presses(call, "1");
-  await pop.region({ kind: "queued", contactId: call, queueId, position: 1 });
-  await pop.region({
-    kind: "offer",
-    offerId: asId<"offer">("o1"),
-    contactId: call,
-    agentId: asId<"agent">("alice"),
-    agentUri: "sip:alice@127.30.0.1",
-    ringTimeoutMs: 15_000,
-    queueId,
-  });
-  await pop.says("agent", "200", call, { kind: "leg-answered", leg: pop.leg(call), sdp: SDP_OF_PHONE });
+  const call = await talking(pop);
   await pop.pass(1_000);
   pop.relay.forget(call);
   await pop.settle();
@@ -69,10 +53,7 @@ test("ladder: the relay loses a call that talks; a re-INVITE to each side, and i
 
 test("a caller with music only: one re-INVITE, and the music was never begun anew", async () => {
   const pop = new PaperPop(ACME);
-  const call = await pop.ring();
-  await pop.says("caller", "ACK", call, { kind: "caller-acked" });
-  await pop.promptEnds(call);
-  await pop.presses(call, "1");
+  const call = await inQueue(pop);
   const music = pop.server.playing(call)?.play;
   pop.relay.forget(call);
   await pop.settle();
